@@ -1,0 +1,154 @@
+package policies
+
+import (
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"thresher/internal/wire"
+)
+
+// A compiler collects the conditions on spans and the salts that the gates ask for. Equal conditions get one bit.
+type compiler struct {
+	statuses [3]*spanBit // by status code, nil if no policy asks
+	flags    *spanBit
+	states   []*stateCondition
+	keys     []*keyConditions // in the order of first use
+	byKey    map[string]*keyConditions
+	salts    []salt
+	random   bool // a gate asked for a salt since this was last cleared
+}
+
+// A spanBit is the gate of a condition on spans or resources: open if any of them met it.
+type spanBit struct {
+	word int
+	mask uint64
+}
+
+func (b *spanBit) open(e *evaluation) bool { return e.trace.Matches[b.word]&b.mask != 0 }
+
+// An attributeCondition is a condition on the value of one attribute.
+type attributeCondition interface {
+	text() string
+	addTo(col *column, bit uint64)
+}
+
+// keyConditions are the conditions on one attribute, and their bits.
+type keyConditions struct {
+	key        string
+	conditions []attributeCondition
+	bits       []*spanBit
+	known      map[string]*spanBit // by text
+}
+
+// attribute returns the bit of a condition on the attribute with the key.
+func (c *compiler) attribute(key string, condition attributeCondition) *spanBit {
+	k := c.byKey[key]
+	if k == nil {
+		k = &keyConditions{key: key, known: map[string]*spanBit{}}
+		c.byKey[key] = k
+		c.keys = append(c.keys, k)
+	}
+	text := condition.text()
+	bit := k.known[text]
+	if bit == nil {
+		bit = &spanBit{}
+		k.known[text] = bit
+		k.conditions, k.bits = append(k.conditions, condition), append(k.bits, bit)
+	}
+	return bit
+}
+
+// salt returns the index of a salt, and notes the threshold.
+func (c *compiler) salt(text string, threshold uint64) int {
+	c.random = true
+	i := slices.IndexFunc(c.salts, func(s salt) bool { return s.text == text })
+	if i < 0 {
+		i = len(c.salts)
+		c.salts = append(c.salts, newSalt(text))
+	}
+	s := &c.salts[i]
+	if at, found := slices.BinarySearch(s.thresholds, threshold); !found {
+		s.thresholds = slices.Insert(s.thresholds, at, threshold)
+	}
+	return i
+}
+
+// compile turns the policies into a plan. It also returns over how many cells the probability of a verdict is a sum:
+// the product over the salts of the number of ranges into which the thresholds divide the hashes.
+func compile(policies []Policy) (plan *Plan, cells int) {
+	c := &compiler{byKey: map[string]*keyConditions{}}
+	plan = &Plan{policies: policies}
+	var canonical []byte
+	for i := range policies {
+		p := &policies[i]
+		c.random = false
+		p.compile(c)
+		_, isDrop := p.rule.(*dropRule)
+		plan.isDrop = append(plan.isDrop, isDrop)
+		plan.isRandom = append(plan.isRandom, c.random)
+		plan.dropsRandom = plan.dropsRandom || isDrop && c.random
+		plan.names = append(plan.names, p.Name)
+		canonical = p.canonical(canonical)
+	}
+	plan.fingerprint = xxhash.Sum64(canonical)
+	plan.salts = c.salts
+	plan.layOut(c)
+	cells = 1
+	for _, s := range c.salts {
+		cells = min(cells*(len(s.thresholds)+1), mostCells+1)
+	}
+	return plan, cells
+}
+
+// layOut gives each condition its bit. Conditions on the same key share a word, so that one test tells whether an
+// attribute can still change anything; only a key with more than 64 conditions has several columns.
+func (p *Plan) layOut(c *compiler) {
+	word, used := 0, 0
+	next := func(b *spanBit) {
+		if used == 64 {
+			word, used = word+1, 0
+		}
+		b.word, b.mask = word, 1<<used
+		used++
+	}
+	for status, b := range c.statuses {
+		if b != nil {
+			next(b) // in word 0, as all fixed conditions on spans
+			p.scan.statuses[status] = b.mask
+			p.scan.fixed |= b.mask
+		}
+	}
+	if c.flags != nil {
+		next(c.flags)
+		p.scan.sampled = c.flags.mask
+		p.scan.fixed |= c.flags.mask
+	}
+	for _, s := range c.states {
+		next(s.bit)
+		p.scan.states = append(p.scan.states, *s)
+	}
+	keys := make([]string, 0, len(c.keys))
+	for _, k := range c.keys {
+		keys = append(keys, k.key)
+		if used+min(len(k.bits), 64) > 64 {
+			word, used = word+1, 0
+		}
+		var columns []column
+		for i, b := range k.bits {
+			next(b)
+			if len(columns) == 0 || columns[len(columns)-1].word != b.word {
+				columns = append(columns, column{word: b.word, cache: -1})
+			}
+			k.conditions[i].addTo(&columns[len(columns)-1], b.mask)
+		}
+		for i := range columns {
+			p.scan.finish(&columns[i])
+		}
+		p.scan.columns = append(p.scan.columns, columns)
+	}
+	if used > 0 {
+		p.words = word + 1
+	}
+	p.keys = wire.NewKeySet(keys)
+}

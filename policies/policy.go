@@ -1,0 +1,67 @@
+package policies
+
+import (
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A Policy is one policy of the list, or a policy within another.
+type Policy struct {
+	Name         string // the type, for a nameless policy within another
+	Type         string // such as latency
+	Text         string // what it tests, such as `duration > 1000 ms`
+	Line, Column int    // where it stands in the YAML text
+	Sub          []Policy
+
+	rule  rule
+	gate  gate
+	named *yaml.Node // the name's node while parsing
+}
+
+// A rule is a policy's block as written, checked and in canonical form.
+type rule interface {
+	// text says what the rule tests, without its sub-policies. Two rules of a type test the same if and only if their
+	// texts and their sub-policies are equal: fingerprints and shared match bits rely on that.
+	text() string
+
+	// compile returns the gate.
+	compile(c *compiler) gate
+}
+
+// A nesting rule has policies within.
+type nesting interface {
+	rule
+	sub() []Policy
+}
+
+// A gate is a node of the circuit.
+type gate interface {
+	// open reports whether the trace passes.
+	open(e *evaluation) bool
+}
+
+// compile fills the compiled fields of a policy and those within it.
+func (p *Policy) compile(c *compiler) gate {
+	p.Text = p.rule.text()
+	p.gate = p.rule.compile(c)
+	if n, ok := p.rule.(nesting); ok {
+		p.Sub = n.sub()
+	}
+	p.named = nil
+	return p.gate
+}
+
+// canonical appends everything about the policy that has a meaning.
+func (p *Policy) canonical(b []byte) []byte {
+	b = strconv.AppendQuote(b, p.Name)
+	b = append(b, ' ')
+	b = append(b, p.Type...)
+	b = append(b, ' ')
+	b = strconv.AppendQuote(b, p.Text)
+	b = append(b, '{')
+	for i := range p.Sub {
+		b = p.Sub[i].canonical(b)
+	}
+	return append(b, '}')
+}

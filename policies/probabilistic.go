@@ -1,0 +1,102 @@
+package policies
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"strconv"
+
+	"thresher/internal/wire"
+)
+
+// probabilistic passes a share of the traces, by a hash of the trace ID. It keeps exactly the traces that the
+// Collector's policy keeps with the same salt and percentage.
+type probabilistic struct {
+	salt      string
+	percent   float64
+	threshold uint64 // the largest hash that passes
+}
+
+func readProbabilistic(m *mapping) rule {
+	r := &probabilistic{salt: "default-hash-seed"} // the Collector's
+	if salt, n := m.text("hash_salt"); n != nil && salt != "" {
+		r.salt = salt
+	}
+	m.required("sampling_percentage", "1")
+	percent, n := m.number("sampling_percentage")
+	if n != nil && (percent < 0 || percent > 100) {
+		m.p.errorf(n, m.sub("sampling_percentage"), "must lie between 0 and 100, but is %s", n.Value)
+		return r
+	}
+	r.percent, r.threshold = percent, hashThreshold(percent/100)
+	return r
+}
+
+// hashThreshold returns the part of the largest hash, cut to a whole number. The steps are those of the Collector,
+// whose product has the 64 bits of precision that the largest hash has.
+func hashThreshold(part float64) uint64 {
+	product := new(big.Float).SetInt(new(big.Int).SetUint64(math.MaxUint64))
+	threshold, _ := product.Mul(product, big.NewFloat(part)).Uint64()
+	return threshold
+}
+
+func (r *probabilistic) text() string {
+	return fmt.Sprintf("%s %% of trace IDs hashed with %q, up to %d", strconv.FormatFloat(r.percent, 'f', -1, 64), r.salt,
+		r.threshold)
+}
+
+func (r *probabilistic) compile(c *compiler) gate {
+	return &hashGate{c.salt(r.salt, r.threshold), r.threshold}
+}
+
+type hashGate struct {
+	salt      int
+	threshold uint64
+}
+
+func (g *hashGate) open(e *evaluation) bool { return e.hash(g.salt) <= g.threshold }
+
+// A salt is what trace IDs are hashed with, and all thresholds that hashes are compared with, in order.
+type salt struct {
+	text       string
+	state      uint64 // of the hash after the salt
+	thresholds []uint64
+}
+
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
+
+func newSalt(text string) salt {
+	state := uint64(fnvOffset)
+	for i := range len(text) {
+		state = (state ^ uint64(text[i])) * fnvPrime
+	}
+	return salt{text: text, state: state}
+}
+
+// hash returns the 64-bit FNV-1a hash of the salt and the ID.
+func (s *salt) hash(id wire.TraceID) uint64 {
+	h := s.state
+	for _, b := range id {
+		h = (h ^ uint64(b)) * fnvPrime
+	}
+	return h
+}
+
+// ranges returns into how many ranges the thresholds divide the hashes. The last one is empty if a threshold is the
+// largest hash.
+func (s *salt) ranges() int { return len(s.thresholds) + 1 }
+
+// hashRange returns the largest hash of range i, and which share of all hashes is in the range.
+func (s *salt) hashRange(i int) (upper uint64, share float64) {
+	upper = math.MaxUint64
+	if i < len(s.thresholds) {
+		upper = s.thresholds[i]
+	}
+	if i == 0 {
+		return upper, (float64(upper) + 1) / (1 << 64)
+	}
+	return upper, float64(upper-s.thresholds[i-1]) / (1 << 64)
+}

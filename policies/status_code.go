@@ -1,0 +1,71 @@
+package policies
+
+import (
+	"strings"
+
+	"thresher/internal/suggest"
+)
+
+// statusCode passes a trace with a span whose status is one of several.
+type statusCode struct {
+	wanted [3]bool // by the number of the status in OTLP
+}
+
+func statusNames() []string { return []string{"UNSET", "OK", "ERROR"} }
+
+func readStatusCode(m *mapping) rule {
+	r := &statusCode{}
+	m.required("status_codes", "[ERROR]")
+	for _, code := range m.texts("status_codes", "[ERROR]") {
+		known := false
+		for status, name := range statusNames() {
+			if name == code.text {
+				r.wanted[status], known = true, true
+			}
+		}
+		if !known {
+			hint := suggest.DidYouMean(code.text, statusNames())
+			if hint == "" {
+				hint = "; known are " + joined(statusNames())
+			}
+			m.p.errorf(code.node, code.path, "unknown status code %s%s", quote(code.text), hint)
+		}
+	}
+	return r
+}
+
+func (r *statusCode) text() string {
+	var names []string
+	for status, wanted := range r.wanted {
+		if wanted {
+			names = append(names, statusNames()[status])
+		}
+	}
+	return "a span with status " + strings.Join(names, " or ")
+}
+
+func (r *statusCode) compile(c *compiler) gate {
+	var g anyBit
+	for status, wanted := range r.wanted {
+		if !wanted {
+			continue
+		}
+		if c.statuses[status] == nil {
+			c.statuses[status] = &spanBit{}
+		}
+		g = append(g, c.statuses[status])
+	}
+	return g
+}
+
+// anyBit passes if one of the bits is set.
+type anyBit []*spanBit
+
+func (g anyBit) open(e *evaluation) bool {
+	for _, b := range g {
+		if b.open(e) {
+			return true
+		}
+	}
+	return false
+}

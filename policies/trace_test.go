@@ -1,0 +1,214 @@
+package policies
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"thresher/internal/wire"
+)
+
+// A testTrace is a trace as the tests' short form writes it: lines of `resource` and `span`, each span belonging to the
+// last resource before it.
+type testTrace struct {
+	name  string
+	id    wire.TraceID
+	lines []testLine
+}
+
+type testLine struct {
+	resource bool
+	attrs    []testAttr
+	span     wire.Span // without attributes
+}
+
+type testAttr struct {
+	key   string
+	value wire.Value
+}
+
+// The base that the times in the short form count from.
+const testEpoch = uint64(1_700_000_000 * time.Second)
+
+// parseTraces reads the short form:
+//
+//	trace NAME [id=HEX]
+//	resource KEY=VALUE ...
+//	span [*COUNT] [@root] [@status=ERROR] [@ms=FROM..TO] [@flags=1] [@tracestate="..."] KEY=VALUE ...
+//
+// A value is a bare word or quoted text, true or false, an integer, a double (with a point, an exponent, NaN or Inf),
+// bytes:TEXT, [] or {}.
+func parseTraces(t testing.TB, input string) []*testTrace {
+	t.Helper()
+	var traces []*testTrace
+	for line := range strings.Lines(input) {
+		words := splitWords(line)
+		if len(words) == 0 {
+			continue
+		}
+		if words[0] == "trace" {
+			trace := &testTrace{name: words[1], id: wire.TraceID{15: byte(len(traces) + 1)}}
+			for _, w := range words[2:] {
+				if _, err := fmt.Sscanf(w, "id=%x", sliceScanner(trace.id[:])); err != nil {
+					t.Fatalf("%q: %v", line, err)
+				}
+			}
+			traces = append(traces, trace)
+			continue
+		}
+		if len(traces) == 0 {
+			traces = append(traces, &testTrace{name: "trace", id: wire.TraceID{15: 1}})
+		}
+		trace := traces[len(traces)-1]
+		l, count := parseLine(t, words, line)
+		for range count {
+			trace.lines = append(trace.lines, l)
+		}
+	}
+	return traces
+}
+
+type sliceScanner []byte
+
+func (s sliceScanner) Scan(state fmt.ScanState, _ rune) error {
+	text, err := state.Token(true, nil)
+	if err != nil || len(text) != 2*len(s) {
+		return fmt.Errorf("want %d hex digits", 2*len(s))
+	}
+	for i := range s {
+		b, err := strconv.ParseUint(string(text[2*i:2*i+2]), 16, 8)
+		if err != nil {
+			return err
+		}
+		s[i] = byte(b)
+	}
+	return nil
+}
+
+func parseLine(t testing.TB, words []string, line string) (l testLine, count int) {
+	t.Helper()
+	count = 1
+	l.span.ParentID = wire.SpanID{1}
+	switch words[0] {
+	case "resource":
+		l.resource = true
+	case "span":
+	default:
+		t.Fatalf("%q: want trace, resource or span", line)
+	}
+	for _, w := range words[1:] {
+		key, text, _ := strings.Cut(w, "=")
+		var err error
+		switch {
+		case strings.HasPrefix(w, "*"):
+			count, err = strconv.Atoi(w[1:])
+		case key == "@root":
+			l.span.ParentID = wire.SpanID{}
+		case key == "@status":
+			code, known := map[string]int32{"UNSET": 0, "OK": 1, "ERROR": 2}[text]
+			if !known {
+				_, err = fmt.Sscan(text, &code)
+			}
+			l.span.Status = code
+		case key == "@flags":
+			_, err = fmt.Sscan(text, &l.span.Flags)
+		case key == "@tracestate":
+			text, err = strconv.Unquote(text)
+			l.span.TraceState = []byte(text)
+		case key == "@ms":
+			from, to, _ := strings.Cut(text, "..")
+			l.span.Start, l.span.End = testTime(t, from), testTime(t, to)
+		default:
+			l.attrs = append(l.attrs, testAttr{key, testValue(text)})
+		}
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+	}
+	return l, count
+}
+
+// testTime reads milliseconds; "none" is a missing time.
+func testTime(t testing.TB, text string) uint64 {
+	t.Helper()
+	if text == "none" {
+		return 0
+	}
+	ms, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return testEpoch + uint64(ms*1e6)
+}
+
+func testValue(text string) wire.Value {
+	if unquoted, err := strconv.Unquote(text); err == nil {
+		return wire.Value{Kind: wire.ValueString, Bytes: []byte(unquoted)}
+	}
+	switch text {
+	case "true":
+		return wire.Value{Kind: wire.ValueBool, Num: 1}
+	case "false":
+		return wire.Value{Kind: wire.ValueBool}
+	case "[]":
+		return wire.Value{Kind: wire.ValueArray}
+	case "{}":
+		return wire.Value{Kind: wire.ValueMap}
+	}
+	if b, isBytes := strings.CutPrefix(text, "bytes:"); isBytes {
+		return wire.Value{Kind: wire.ValueBytes, Bytes: []byte(b)}
+	}
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return wire.Value{Kind: wire.ValueInt, Num: uint64(i)}
+	}
+	if f, err := strconv.ParseFloat(text, 64); err == nil {
+		return wire.Value{Kind: wire.ValueDouble, Num: math.Float64bits(f)}
+	}
+	return wire.Value{Kind: wire.ValueString, Bytes: []byte(text)}
+}
+
+// splitWords splits at spaces outside quotes.
+func splitWords(line string) []string {
+	quoted := false
+	return strings.FieldsFunc(line, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return !quoted && (r == ' ' || r == '\n')
+	})
+}
+
+// run passes a trace through a matcher, as the machine does, and returns what it decided on.
+func (tt *testTrace) run(m *Matcher, v *Verdict) *Trace {
+	keys := map[string]int{}
+	for i := range m.plan.Keys().Len() {
+		keys[m.plan.Keys().Key(i)] = i
+	}
+	t := &Trace{ID: tt.id, Matches: make([]uint64, m.plan.Words())}
+	for _, l := range tt.lines {
+		var attrs []wire.Attr
+		for _, a := range l.attrs {
+			if i, wanted := keys[a.key]; wanted {
+				attrs = append(attrs, wire.Attr{Key: i, Value: a.value})
+			}
+		}
+		if l.resource {
+			m.MatchResource(attrs, t.Matches)
+			continue
+		}
+		s := l.span
+		s.TraceID, s.Attrs = tt.id, attrs
+		m.MatchSpan(&s, t.Matches)
+		t.Spans++
+		if s.Start != 0 && (t.Start == 0 || s.Start < t.Start) {
+			t.Start = s.Start
+		}
+		t.End = max(t.End, s.End)
+		t.HasRoot = t.HasRoot || s.Root()
+	}
+	m.Decide(t, v)
+	return t
+}

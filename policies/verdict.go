@@ -1,0 +1,30 @@
+package policies
+
+import "thresher/internal/wire"
+
+// Trace is all that a decision rests on.
+type Trace struct {
+	ID         wire.TraceID
+	Spans      uint64   // number of spans
+	Bytes      uint64   // size of the spans on the wire
+	Start, End uint64   // smallest start and largest end of its spans, Unix nanoseconds; 0: none known
+	Matches    []uint64 // what MatchResource and MatchSpan left; Plan.Words words
+	HasRoot    bool     // a span without parent is among its spans
+}
+
+// Verdict is the outcome for one trace. Decide reuses its storage.
+type Verdict struct {
+	Keep    bool
+	Dropped bool     // a drop policy decided
+	Policy  int      // index of the deciding top-level policy, -1 if none
+	Matched []uint64 // the top-level policies that matched: bit i%64 of word i/64 for policy i
+	// Probability is the share that is kept of all traces that differ from this one in nothing but the trace ID: 1 if
+	// it is kept whatever its ID, and if it is not kept at all. A kept trace stands for 1/Probability traces, so that
+	// counts made from kept traces have no bias. A trace with an error that a 1 % policy earlier in the list decided
+	// has probability 1 if a policy for errors would have kept it anyway.
+	Probability float64
+	Complete    bool // a root span was seen
+}
+
+// Matches reports whether top-level policy i matched.
+func (v *Verdict) Matches(i int) bool { return v.Matched[i/64]>>(i%64)&1 == 1 }
