@@ -1,0 +1,293 @@
+package buffer
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"thresher/internal/wire"
+)
+
+// A Trace is an open trace: one whose decision is still to come. All times are Unix milliseconds of partition time.
+type Trace struct {
+	ID          wire.TraceID
+	Seq         uint64 // creation order within the partition
+	FirstOffset int64  // offset of the record that held the first span
+	FirstTime   int64  // partition time when the first span came
+	LastSeen    int64  // partition time when the latest span came
+	Deadline    int64
+
+	Start, End uint64 // earliest start and latest end of its spans, Unix nanoseconds; 0: none known
+	SpanBytes  uint64 // bytes of its spans as received, without duplicates
+	Stored     uint64 // bytes in Payload
+	LastOffset int64  // offset of the record that held the latest span
+	Spans      uint32 // spans without duplicates
+
+	Matches uint32 // group of match bits
+	Set     uint32 // the policy set it began under
+	Prev    uint32 // neighbours in the list of traces with the same deadline
+	Next    uint32
+
+	Payload Chain
+	IDs     IDSet
+
+	HasRoot bool
+	Rebuilt bool // settled before the restart: decided again, not delivered again
+	Spilled bool // Payload holds the offsets of the records with its spans, not the spans
+}
+
+// Decided is the memory of a decision.
+type Decided struct {
+	ID       wire.TraceID
+	LastSeen int64  // partition time when the latest span came
+	Queued   int64  // the LastSeen by which it was put into the queue of decisions
+	Age      uint32 // milliseconds from the first span to LastSeen, at most 2^32-1
+	Policy   uint32
+	IDs      IDSet  // of a kept trace: the spans delivered
+	Late     uint32 // scratch for the user of the map: the late spans being gathered
+	next     uint32
+	Kept     bool
+}
+
+// Map finds open traces and remembered decisions by trace ID.
+type Map struct {
+	Pages   Pages
+	IDs     IDSets
+	Headers *Headers // of resources and scopes alike
+
+	seed    Seed
+	index   []slot // open addressing, linear probing, power-of-two length
+	count   int
+	open    slab[Trace]
+	decided slab[Decided]
+
+	oldest, newest uint32 // FIFO of decisions
+}
+
+// slot is a place of the index. ref counts from 1; its lowest bit tells which slab it is in.
+type slot struct{ hash, ref uint32 }
+
+// Ref names a trace in a Map. The zero Ref is none.
+type Ref uint32
+
+const minIndex = 256
+
+// NewMap returns an empty map that keeps spans in slabs from source.
+func NewMap(source Slabs, seed Seed) *Map {
+	m := &Map{index: make([]slot, minIndex), Pages: NewPages(source), Headers: NewHeaders(), seed: seed}
+	m.IDs.seed = seed
+	return m
+}
+
+// hash folds a 128-bit product, so that IDs with a constant half (64-bit IDs, counters) spread as well.
+func (m *Map) hash(id *wire.TraceID) uint32 {
+	a := binary.LittleEndian.Uint64(id[:8]) ^ m.seed[0] ^ 0x9E3779B97F4A7C15
+	b := binary.LittleEndian.Uint64(id[8:]) ^ m.seed[1] ^ 0xD1B54A32D192ED03
+	hi, lo := bits.Mul64(a, b)
+	h := hi ^ lo ^ bits.RotateLeft64(b, 29)
+	return uint32(h>>32) ^ uint32(h)
+}
+
+// Find returns the open trace or the decision of this ID: at most one of them is not zero.
+func (m *Map) Find(id *wire.TraceID) (open, decided Ref) {
+	h := m.hash(id)
+	mask := uint32(len(m.index) - 1)
+	for i := h & mask; m.index[i].ref != 0; i = (i + 1) & mask {
+		s := m.index[i]
+		if s.hash != h {
+			continue
+		}
+		if ref := s.ref >> 1; s.ref&1 == 0 {
+			if m.open.at(ref).ID == *id {
+				return Ref(ref), 0
+			}
+		} else if m.decided.at(ref).ID == *id {
+			return 0, Ref(ref)
+		}
+	}
+	return 0, 0
+}
+
+// Open adds an open trace of an ID that is not in the map. The caller fills it in.
+func (m *Map) Open(id wire.TraceID) (Ref, *Trace) {
+	ref := m.open.alloc()
+	t := m.open.at(ref)
+	t.ID = id
+	m.insert(m.hash(&id), ref<<1)
+	return Ref(ref), t
+}
+
+// Trace returns an open trace. The pointer is valid until the trace is closed.
+func (m *Map) Trace(r Ref) *Trace { return m.open.at(uint32(r)) }
+
+// Decision returns a remembered decision. The pointer is valid until the decision is forgotten.
+func (m *Map) Decision(r Ref) *Decided { return m.decided.at(uint32(r)) }
+
+// Decide closes an open trace, frees its payload, and remembers d in its place. The span IDs pass to d if it was kept
+// and are freed otherwise. d.ID and d.IDs are filled in here.
+func (m *Map) Decide(r Ref, d Decided) Ref {
+	t := m.open.at(uint32(r))
+	m.Pages.Free(&t.Payload, PagesFor(t.Stored))
+	d.ID = t.ID
+	if d.Kept {
+		d.IDs = t.IDs
+	} else {
+		m.IDs.Free(&t.IDs)
+	}
+	at := m.locate(m.hash(&t.ID), uint32(r)<<1)
+	m.open.release(uint32(r))
+	ref := m.remember(d)
+	m.index[at].ref = ref<<1 | 1
+	return Ref(ref)
+}
+
+// Remember adds a decision of an ID that is not in the map.
+func (m *Map) Remember(d Decided) Ref {
+	ref := m.remember(d)
+	m.insert(m.hash(&d.ID), ref<<1|1)
+	return Ref(ref)
+}
+
+func (m *Map) remember(d Decided) uint32 {
+	ref := m.decided.alloc()
+	d.next, d.Queued = 0, d.LastSeen
+	*m.decided.at(ref) = d
+	m.enqueue(ref)
+	return ref
+}
+
+func (m *Map) enqueue(ref uint32) {
+	if m.newest == 0 {
+		m.oldest = ref
+	} else {
+		m.decided.at(m.newest).next = ref
+	}
+	m.newest = ref
+}
+
+// Oldest returns the decision that has waited longest in the queue of decisions, 0 if there is none.
+func (m *Map) Oldest() Ref { return Ref(m.oldest) }
+
+// Requeue moves the oldest decision to the end of the queue: a late span has refreshed it.
+func (m *Map) Requeue() {
+	ref := m.dequeue()
+	d := m.decided.at(ref)
+	d.Queued = d.LastSeen
+	m.enqueue(ref)
+}
+
+func (m *Map) dequeue() uint32 {
+	ref := m.oldest
+	d := m.decided.at(ref)
+	m.oldest = d.next
+	d.next = 0
+	if m.oldest == 0 {
+		m.newest = 0
+	}
+	return ref
+}
+
+// ForgetOldest removes the oldest decision.
+func (m *Map) ForgetOldest() {
+	ref := m.dequeue()
+	d := m.decided.at(ref)
+	if d.ID != (wire.TraceID{}) {
+		m.remove(m.locate(m.hash(&d.ID), ref<<1|1))
+	}
+	m.IDs.Free(&d.IDs)
+	m.decided.release(ref)
+}
+
+// Forget makes the map not find a decision any more. Its place in the queue is freed when it becomes the oldest.
+func (m *Map) Forget(r Ref) {
+	d := m.decided.at(uint32(r))
+	m.remove(m.locate(m.hash(&d.ID), uint32(r)<<1|1))
+	m.IDs.Free(&d.IDs)
+	*d = Decided{next: d.next}
+}
+
+// Traces returns the number of open traces.
+func (m *Map) Traces() int { return m.open.len() }
+
+// Decisions returns the number of decisions held, with those forgotten but still queued.
+func (m *Map) Decisions() int { return m.decided.len() }
+
+// DecisionBytes is about what a remembered decision costs, with its share of the index.
+const DecisionBytes = 80
+
+// Bytes returns the bytes held for open traces and decisions: what a byte budget is compared with.
+func (m *Map) Bytes() int {
+	return m.Pages.Used() + m.IDs.Used() + m.Headers.Bytes() + len(m.index)*8 + m.open.len()*traceBytes + m.decided.len()*DecisionBytes
+}
+
+const traceBytes = 176
+
+func (m *Map) insert(h, ref uint32) {
+	if (m.count+1)*4 > len(m.index)*3 {
+		m.rehash(2 * len(m.index))
+	}
+	mask := uint32(len(m.index) - 1)
+	i := h & mask
+	for m.index[i].ref != 0 {
+		i = (i + 1) & mask
+	}
+	m.index[i] = slot{h, ref}
+	m.count++
+}
+
+// Trim gives memory back that a burst needed. Cost: linear in the number of pages and of traces.
+func (m *Map) Trim() {
+	m.Pages.Trim()
+	if len(m.index) > minIndex && m.count*8 < len(m.index) {
+		m.rehash(len(m.index) / 4)
+	}
+	if m.open.len() == 0 {
+		m.open = slab[Trace]{}
+	}
+	if m.decided.len() == 0 {
+		m.decided = slab[Decided]{}
+	}
+}
+
+func (m *Map) rehash(size int) {
+	old := m.index
+	m.index = make([]slot, max(size, minIndex))
+	mask := uint32(len(m.index) - 1)
+	for _, s := range old {
+		if s.ref == 0 {
+			continue
+		}
+		i := s.hash & mask
+		for m.index[i].ref != 0 {
+			i = (i + 1) & mask
+		}
+		m.index[i] = s
+	}
+}
+
+func (m *Map) locate(h, ref uint32) uint32 {
+	mask := uint32(len(m.index) - 1)
+	i := h & mask
+	for m.index[i].ref != ref {
+		i = (i + 1) & mask
+	}
+	return i
+}
+
+// remove empties a slot and moves the slots behind it up (Knuth 6.4, algorithm R), so that no tombstones pile up.
+func (m *Map) remove(i uint32) {
+	mask := uint32(len(m.index) - 1)
+	m.count--
+	for j := i; ; {
+		j = (j + 1) & mask
+		s := m.index[j]
+		if s.ref == 0 {
+			break
+		}
+		// s may move to i unless its home lies cyclically in (i, j].
+		if (j-s.hash)&mask >= (j-i)&mask {
+			m.index[i] = s
+			i = j
+		}
+	}
+	m.index[i] = slot{}
+}
