@@ -1,0 +1,64 @@
+//go:build invariants
+
+package sampler
+
+import (
+	"fmt"
+
+	"thresher/buffer"
+)
+
+// check panics when the machine contradicts itself. The expensive part runs every hundredth time.
+func (m *Machine) check() {
+	st := &m.stats
+	if sum := st.Kept + st.Dropped + st.LateKept + st.LateDropped + st.Duplicate + st.Invalid + st.InFlight; st.Received != sum {
+		panic(fmt.Sprintf("ledger: received %d, accounted for %d: %+v", st.Received, sum, *st))
+	}
+	r, _ := m.resume()
+	if m.queue.next != m.queue.end && r > m.next {
+		panic(fmt.Sprintf("resume offset %d is behind the next record %d", r, m.next))
+	}
+	last := Offset(-1)
+	undecided := 0
+	for n := m.queue.first; n < m.queue.end; n++ {
+		it := m.queue.at(n)
+		if n == m.queue.next && (it.state == settled || it.state == delivered) {
+			panic("the head of the queue is settled")
+		}
+		if it.offset < last {
+			panic(fmt.Sprintf("offset %d stands behind %d in the queue", it.offset, last))
+		}
+		last = it.offset
+		if it.state == open {
+			undecided++
+		}
+	}
+	if n := m.traces.Traces(); undecided > n {
+		panic(fmt.Sprintf("%d items are undecided, %d traces are open", undecided, n))
+	}
+	if st.Records%100 != 0 {
+		return
+	}
+	inLists, pages, inFlight := 0, 0, uint64(0)
+	for _, b := range m.deadlines.byTime {
+		prev := uint32(0)
+		for ref := m.deadlines.buckets[b].head; ref != 0; {
+			t := m.traces.Trace(buffer.Ref(ref))
+			if t.Prev != prev || t.Deadline <= m.tau {
+				panic(fmt.Sprintf("trace %x in the list of deadline %d at %d: broken link or overdue", t.ID, t.Deadline, m.tau))
+			}
+			pages += buffer.PagesFor(t.Stored)
+			if !t.Rebuilt {
+				inFlight += uint64(t.Spans)
+			}
+			inLists++
+			prev, ref = ref, t.Next
+		}
+	}
+	if inLists != m.traces.Traces() || inFlight != st.InFlight {
+		panic(fmt.Sprintf("%d traces have deadlines, %d are open; they hold %d spans, %d are in flight", inLists, m.traces.Traces(), inFlight, st.InFlight))
+	}
+	if used := m.traces.Pages.Used() / buffer.PageSize; used != pages {
+		panic(fmt.Sprintf("%d pages are in use, %d are accounted for", used, pages))
+	}
+}

@@ -1,0 +1,201 @@
+package sampler
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"thresher/internal/wire"
+)
+
+// A Checkpoint is what a node that takes the partition over must know besides the log.
+type Checkpoint struct {
+	// Resume is the place before which everything is settled. It is what the consumer group commits, AFTER the checkpoint
+	// is stored.
+	Resume Resume
+	// Time is the partition time at Resume, in Unix milliseconds.
+	Time int64
+	// ReplayFrom is the time to read the log from: the first record whose timestamp is not smaller. What lies between it
+	// and Resume is read to recognise late spans, not to deliver again.
+	ReplayFrom int64
+	// Next is the place up to which the log was read. Traces that begin before it are decided by the rules below even if the
+	// configuration has changed since, as they would have been.
+	Next Resume
+	// Policies identifies the policies in force.
+	Policies               uint64
+	DecisionWait, RootWait int64
+	MaxTraceBytes          uint64
+	// Delivered are deliveries from Resume on that the backends have acknowledged.
+	Delivered []DeliveredKey
+	// Long are decisions of traces that began before ReplayFrom and were still alive at Resume: reading the log from
+	// ReplayFrom cannot tell how they were decided.
+	Long []LongTrace
+}
+
+// DeliveredKey names a delivery independently of the process that made it: a trace by its first offset, late
+// spans by the offset of their record.
+type DeliveredKey struct {
+	Offset Offset
+	ID     wire.TraceID
+	Late   bool
+}
+
+func (k DeliveredKey) compare(o DeliveredKey) int {
+	if c := cmp.Compare(k.Offset, o.Offset); c != 0 {
+		return c
+	}
+	return bytes.Compare(k.ID[:], o.ID[:])
+}
+
+// LongTrace is the decision of a trace that outlives the replayed part of the log.
+type LongTrace struct {
+	ID       wire.TraceID
+	LastSeen int64
+	Kept     bool
+	Policy   uint32
+}
+
+// checkpointVersion is the first byte of the encoding. A reader refuses versions that it does not know.
+const checkpointVersion = 1
+
+// maxDelivered bounds the delivered set, which with the rest stays below the 8 MiB of the topic. Deliveries
+// left out are delivered once more after a crash.
+const maxDelivered = 200_000
+
+// maxLong bounds the encoded long traces. Late spans of those left out are decided anew after a crash.
+const maxLong = 80_000
+
+// ErrCheckpoint is returned for bytes that are not a checkpoint.
+var ErrCheckpoint = errors.New("not a valid checkpoint")
+
+// MarshalBinary encodes the checkpoint. It never fails.
+func (c *Checkpoint) MarshalBinary() ([]byte, error) {
+	b := make([]byte, 0, 64+len(c.Delivered)*21+len(c.Long)*24)
+	b = append(b, checkpointVersion)
+	b = binary.AppendUvarint(b, uint64(c.Resume))
+	b = binary.AppendVarint(b, c.Time)
+	b = binary.AppendVarint(b, c.ReplayFrom)
+	b = binary.AppendUvarint(b, uint64(c.Next-c.Resume))
+	b = binary.LittleEndian.AppendUint64(b, c.Policies)
+	b = binary.AppendUvarint(b, uint64(c.DecisionWait))
+	b = binary.AppendUvarint(b, uint64(c.RootWait))
+	b = binary.AppendUvarint(b, c.MaxTraceBytes)
+	b = binary.AppendUvarint(b, uint64(len(c.Delivered)))
+	for _, d := range c.Delivered {
+		v := uint64(d.Offset-Offset(c.Resume)) << 1
+		if d.Late {
+			v |= 1
+		}
+		b = binary.AppendUvarint(b, v)
+		b = append(b, d.ID[:]...)
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.Long)))
+	for _, l := range c.Long {
+		b = append(b, l.ID[:]...)
+		v := uint64(l.Policy) << 1
+		if l.Kept {
+			v |= 1
+		}
+		b = binary.AppendUvarint(b, v)
+		b = binary.AppendVarint(b, l.LastSeen)
+	}
+	return b, nil
+}
+
+// UnmarshalBinary decodes a checkpoint. Its error wraps ErrCheckpoint.
+func (c *Checkpoint) UnmarshalBinary(b []byte) error {
+	d := decoder{b: b}
+	if v := d.byte(); d.bad || v != checkpointVersion {
+		return fmt.Errorf("%w: unknown version %d", ErrCheckpoint, v)
+	}
+	*c = Checkpoint{
+		Resume:     Resume(d.uvarint()),
+		Time:       d.varint(),
+		ReplayFrom: d.varint(),
+	}
+	c.Next = c.Resume + Resume(d.uvarint())
+	c.Policies = d.uint64()
+	c.DecisionWait, c.RootWait, c.MaxTraceBytes = int64(d.uvarint()), int64(d.uvarint()), d.uvarint()
+	for n := d.count(17); n > 0; n-- {
+		v := d.uvarint()
+		c.Delivered = append(c.Delivered, DeliveredKey{Offset(c.Resume) + Offset(v>>1), d.id(), v&1 != 0})
+	}
+	for n := d.count(18); n > 0; n-- {
+		l := LongTrace{ID: d.id()}
+		v := d.uvarint()
+		l.Kept, l.Policy = v&1 != 0, uint32(v>>1)
+		l.LastSeen = d.varint()
+		c.Long = append(c.Long, l)
+	}
+	if d.bad || len(d.b) != 0 || c.Resume < 0 || c.Next < c.Resume || c.DecisionWait < 1 || c.RootWait < 0 {
+		return fmt.Errorf("%w: damaged (%d bytes)", ErrCheckpoint, len(b))
+	}
+	return nil
+}
+
+// decoder reads fields until one is missing; from then on it is bad and returns zeros.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) take(n int) []byte {
+	if d.bad || len(d.b) < n {
+		d.bad, d.b = true, nil
+		return nil
+	}
+	p := d.b[:n]
+	d.b = d.b[n:]
+	return p
+}
+
+func (d *decoder) byte() byte {
+	if p := d.take(1); p != nil {
+		return p[0]
+	}
+	return 0
+}
+
+func (d *decoder) uint64() uint64 {
+	if p := d.take(8); p != nil {
+		return binary.LittleEndian.Uint64(p)
+	}
+	return 0
+}
+
+func (d *decoder) id() (id wire.TraceID) {
+	copy(id[:], d.take(len(id)))
+	return id
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// count reads the number of elements of at least size bytes each, and refuses one that cannot be true.
+func (d *decoder) count(size int) int {
+	n := d.uvarint()
+	if n > uint64(len(d.b)/size) {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	return int(n)
+}

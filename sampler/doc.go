@@ -1,0 +1,46 @@
+// Package sampler is the partition machine: it turns the records of one Kafka partition into decisions about traces.
+//
+//	Record, Tick ──► time ──► deadlines ──► decide ──► Effects.Deliveries ──► (backends)
+//	     │                                    ▲                                   │
+//	     └──► spans ──► buffer.Map ───────────┘        Resume, Checkpoint ◄── Ack ┘
+//
+// It promises:
+//
+//   - Repeatable decisions. The same records under the same settings give the same deliveries, whatever the sizes of batches,
+//     whenever ticks come, however often the machine is stopped, restored from a checkpoint and fed the log again.
+//   - Nothing is settled early. Resume never passes a trace that is undecided, or kept and not acknowledged.
+//   - The ledger balances after every input (see Stats).
+//
+// The machine is pure. It has no goroutine, clock, I/O, randomness or logging, and its behaviour does not depend on map order
+// or addresses. Time is the time of the log. One goroutine owns a machine; in production that is the partition runner of
+// package node:
+//
+//	m := sampler.New(limits, settings)            // or sampler.Restore with the newest checkpoint,
+//	for each record from the place to read from {  // Resume, or ReplayFrom after Restore
+//		m.Record(offset, timestamp, value)         // or m.Tick(t): the log holds nothing earlier than t
+//		send m.Effects().Deliveries to the backends; m.Clear()
+//		m.Ack(seq) for what they have acknowledged
+//		now and then: store m.Checkpoint(), THEN commit its Resume
+//	}
+//
+// # Time
+//
+// Partition time is the largest record timestamp seen; it never goes back. Before a record is applied, the deadlines that its
+// timestamp reaches fire, in order of deadline and then of creation. Tick moves time when the log is idle, and is only a
+// promise about the log: the next record would have fired the same deadlines before it was applied.
+//
+// # Life of a trace
+//
+// The first span opens it, with a deadline DecisionWait later. A root span brings the deadline forward to RootWait from then. At
+// the deadline, or when it exceeds MaxTraceBytes, it is decided by the policy set it began under. The decision is remembered
+// until LateWindow has passed without a span of the trace: spans that come within it follow the decision, spans that come after
+// it begin a new trace.
+//
+// # Why a restart repeats the decisions
+//
+// Let R be the resume offset of a checkpoint and t the partition time there. Reading begins at the first record of time
+// t-LateWindow-DecisionWait. Every decision that can still matter at R had a span since t-LateWindow; if its
+// trace began after the beginning of the reading, all spans that decided it are read again. If it began before, it has lived
+// longer than DecisionWait, was decided before the checkpoint, and is in Checkpoint.Long. What began before R is settled and is
+// only rebuilt; what began at R or later is decided again and delivered, unless Checkpoint.Delivered has it.
+package sampler

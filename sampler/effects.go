@@ -1,0 +1,48 @@
+package sampler
+
+import (
+	"thresher/internal/wire"
+)
+
+// Effects are what the runner must carry out. They are valid until the next call of Machine.Clear, but payloads belong
+// to the runner.
+type Effects struct {
+	// Deliveries are to be handed to the backends, in any order. The runner calls Machine.Ack once for each part AFTER every
+	// backend that matters has accepted or finally refused it, and stores a checkpoint only of what the machine then says.
+	Deliveries []Delivery
+	// Invalid are spans that can be no part of a trace. They are settled: to report them is best effort.
+	Invalid []Invalid
+}
+
+// A Delivery is a decided trace, or late spans of one, or a part of these.
+type Delivery struct {
+	Seq     uint64 // for Ack
+	TraceID wire.TraceID
+	Offset  Offset // of the trace's first record, or of the record with the late spans
+	Late    bool
+	Kept    bool
+
+	Policy      string   // the policy that decided; empty: none matched
+	Matched     []string // every top-level policy that matched; nil for late spans
+	Probability float64  // 0 for late spans
+	Complete    bool     // a root span was among the spans
+	Early       bool     // decided by size
+
+	// Spans is the number of spans in Payload.
+	Spans int
+	// Payload is the resource_spans fields of an OTLP request: payloads one after the other are a valid request.
+	Payload []byte
+	// Offsets, if not nil, stands for the payload: the trace was over budget, and its spans are to be read
+	// again from these records with a Gathering.
+	Offsets []Offset
+
+	keys *wire.KeySet // of the policies that decided, for a Gathering
+}
+
+// Invalid are spans without valid IDs, or damaged inside, from one record.
+type Invalid struct {
+	Offset  Offset
+	Spans   int
+	Reason  string // of the first of them
+	Payload []byte // the spans, as in Delivery
+}

@@ -1,0 +1,289 @@
+package sampler
+
+import (
+	"encoding/binary"
+
+	"thresher/buffer"
+	"thresher/internal/wire"
+)
+
+// record applies the spans of one record, as the visitor of wire.Walk.
+type record struct {
+	m       *Machine
+	offset  Offset
+	settled bool // the record lies before the place the machine was restored at
+
+	// The headers that hold for the next span. They are given numbers when a span needs them: a record can be full of
+	// headers without spans.
+	resource, scope     []byte
+	resourceID, scopeID uint32
+	newResource         bool
+	newScope            bool
+	damaged             error // the resource cannot be decoded, so none of its spans can be
+
+	span  wire.Span
+	attrs []wire.Attr
+
+	late    []gathered
+	invalid gathered
+	reason  error
+}
+
+// gathered are spans of one record that leave it together: late spans of a trace, or invalid ones.
+type gathered struct {
+	ref    buffer.Ref // the decision that the late spans follow
+	id     wire.TraceID
+	kept   bool
+	policy uint32
+	spans  int
+	stored uint64
+	chain  buffer.Chain
+}
+
+// serverSpace sets the spans of kind SERVER apart: instrumentation in the tradition of Zipkin gives a client span and its server
+// span one ID, and they are two spans.
+const serverSpace = 0x5851F42D4C957F2D
+
+const kindServer = 2
+
+// spanKey is what a span is recognised by within its trace: its ID and whether it is a server's. Never 0.
+func spanKey(s *wire.Span) uint64 {
+	k := binary.LittleEndian.Uint64(s.SpanID[:])
+	if s.Kind == kindServer {
+		k ^= serverSpace
+	}
+	return max(k, 1)
+}
+
+func (r *record) begin(o Offset) {
+	r.offset = o
+	r.settled = r.m.resumed.Settles(o)
+}
+
+// Resource is called by wire.Walk.
+func (r *record) Resource(header []byte) error {
+	r.resource, r.newResource = header, true
+	return nil
+}
+
+// Scope is called by wire.Walk.
+func (r *record) Scope(header []byte) error {
+	r.scope, r.newScope = header, true
+	return nil
+}
+
+// number gives the current headers their numbers.
+func (r *record) number() {
+	until := r.m.tau + r.m.maxWait
+	if r.newResource {
+		r.newResource = false
+		r.resourceID = r.m.traces.Headers.Intern(r.resource, until)
+		_, r.damaged = r.bits(r.m.active)
+	}
+	if r.newScope {
+		r.newScope = false
+		r.scopeID = r.m.traces.Headers.Intern(r.scope, until)
+	}
+}
+
+// bits returns what the current resource contributes under a policy set, which is computed once for each distinct resource.
+func (r *record) bits(s *policySet) ([]uint64, error) {
+	n, id := s.Plan.Words(), int(r.resourceID)
+	if id >= len(s.known) {
+		s.known = append(s.known, make([]bool, id+1-len(s.known))...)
+		s.resources = append(s.resources, make([]uint64, len(s.known)*n-len(s.resources))...)
+	}
+	b := s.resources[id*n : id*n+n]
+	if s.known[id] {
+		return b, nil
+	}
+	var err error
+	if r.attrs, err = wire.ScanResource(r.resource, s.Plan.Keys(), r.attrs[:0]); err != nil {
+		return nil, err
+	}
+	clear(b)
+	s.matcher.MatchResource(r.attrs, b)
+	s.known[id] = true
+	return b, nil
+}
+
+// Span is called by wire.Walk. A damaged span is counted and set aside; it never stops the others.
+func (r *record) Span(raw []byte) error {
+	m := r.m
+	if r.newResource || r.newScope {
+		r.number()
+	}
+	err := r.damaged
+	if err == nil {
+		err = wire.ScanSpan(raw, m.active.Plan.Keys(), &r.span)
+	}
+	if err != nil {
+		r.reject(raw, err)
+		return nil
+	}
+	openRef, decidedRef := m.traces.Find(&r.span.TraceID)
+	if decidedRef != 0 {
+		d := m.traces.Decision(decidedRef)
+		if !m.expired(d) {
+			r.follow(decidedRef, d, raw)
+			return nil
+		}
+		m.remember(d)
+		m.traces.Forget(decidedRef)
+	}
+	var t *buffer.Trace
+	if openRef == 0 {
+		openRef, t = r.open()
+	} else {
+		t = m.traces.Trace(openRef)
+	}
+	r.add(openRef, t, raw)
+	return nil
+}
+
+// open begins a trace with the current span.
+func (r *record) open() (buffer.Ref, *buffer.Trace) {
+	m, s := r.m, r.m.active
+	ref, t := m.traces.Open(r.span.TraceID)
+	t.Seq = m.queue.add(item{id: r.span.TraceID, offset: r.offset, time: m.tau})
+	if r.settled {
+		t.Rebuilt = true
+		m.queue.set(t.Seq, settled)
+	}
+	t.FirstOffset, t.LastOffset = int64(r.offset), int64(r.offset)
+	t.FirstTime = m.tau
+	t.Deadline = m.tau + s.DecisionWait
+	t.Set = s.no
+	t.Matches = s.words.Alloc()
+	m.deadlines.add(ref, t)
+	return ref, t
+}
+
+// add adds the current span to an open trace.
+func (r *record) add(ref buffer.Ref, t *buffer.Trace, raw []byte) {
+	m := r.m
+	t.LastSeen = m.tau
+	count := &m.stats.Rebuilt
+	if !t.Rebuilt {
+		count = &m.stats.Received
+		m.stats.BytesIn += uint64(len(raw))
+	}
+	*count++
+	if !m.traces.IDs.Add(&t.IDs, spanKey(&r.span)) {
+		if !t.Rebuilt {
+			m.stats.Duplicate++
+		}
+		return
+	}
+	s := m.sets[t.Set]
+	if s != m.active { // it began under earlier policies, which look at other keys
+		_ = wire.ScanSpan(raw, s.Plan.Keys(), &r.span) // it was scanned without error just now
+	}
+	match := s.words.At(t.Matches)
+	bits, _ := r.bits(s) // the resource was found sound when it came
+	for i, w := range bits {
+		match[i] |= w
+	}
+	s.matcher.MatchSpan(&r.span, match)
+	if st := r.span.Start; st != 0 && (t.Start == 0 || st < t.Start) {
+		t.Start = st
+	}
+	t.End = max(t.End, r.span.End)
+	t.Spans++
+	t.SpanBytes += uint64(len(raw))
+	if !t.Rebuilt {
+		m.stats.InFlight++
+		r.store(t, raw)
+	}
+	if r.span.Root() {
+		t.HasRoot = true
+		if d := m.tau + s.RootWait; s.RootWait > 0 && d < t.Deadline {
+			m.deadlines.remove(t)
+			t.Deadline = d
+			m.deadlines.add(ref, t)
+		}
+	}
+	t.LastOffset = int64(r.offset)
+	if s.MaxTraceBytes > 0 && t.SpanBytes > s.MaxTraceBytes {
+		m.deadlines.remove(t)
+		m.decide(ref, true)
+	}
+}
+
+// follow treats the current span as late: its trace is decided.
+func (r *record) follow(ref buffer.Ref, d *buffer.Decided, raw []byte) {
+	m := r.m
+	was, first := d.Age, d.LastSeen-int64(d.Age)
+	d.LastSeen = max(d.LastSeen, m.tau) // a decision from a checkpoint can be ahead of the log that is read again
+	d.Age = age(d.LastSeen, first)
+	if int64(was) <= m.maxWait && int64(d.Age) > m.maxWait {
+		m.long = append(m.long, d.ID)
+	}
+	fresh := !d.Kept || m.traces.IDs.Add(&d.IDs, spanKey(&r.span))
+	if r.settled {
+		m.stats.Rebuilt++
+		return
+	}
+	m.stats.Received++
+	m.stats.BytesIn += uint64(len(raw))
+	switch {
+	case !fresh:
+		m.stats.Duplicate++
+		return
+	case d.Kept:
+		m.stats.LateKept++
+		m.stats.BytesKept += uint64(len(raw))
+	default:
+		m.stats.LateDropped++
+		if !m.limits.DeliverDropped {
+			return
+		}
+	}
+	// Late may be left from an earlier record.
+	if d.Late == 0 || int(d.Late) > len(r.late) || r.late[d.Late-1].ref != ref {
+		r.late = append(r.late, gathered{ref: ref, id: d.ID, kept: d.Kept, policy: d.Policy})
+		d.Late = uint32(len(r.late))
+	}
+	r.gather(&r.late[d.Late-1], raw)
+}
+
+// reject sets a span aside that can be no part of a trace.
+func (r *record) reject(raw []byte, reason error) {
+	if r.settled {
+		return
+	}
+	r.m.stats.Received++
+	r.m.stats.Invalid++
+	r.m.stats.BytesIn += uint64(len(raw))
+	if r.invalid.spans == 0 {
+		r.reason = reason
+	}
+	r.gather(&r.invalid, raw)
+}
+
+func (r *record) gather(g *gathered, raw []byte) {
+	g.spans++
+	g.stored += r.append(&g.chain, 0, raw)
+}
+
+// end hands out what was gathered.
+func (r *record) end() {
+	for i := range r.late {
+		r.m.deliverLate(&r.late[i])
+	}
+	clear(r.late)
+	r.late = r.late[:0]
+	if g := &r.invalid; g.spans > 0 {
+		m := r.m
+		for _, p := range m.payloads(g.chain) {
+			m.fx.Invalid = append(m.fx.Invalid, Invalid{Offset: r.offset, Spans: p.Spans, Reason: r.reason.Error(), Payload: p.Payload})
+		}
+		m.traces.Pages.Free(&g.chain, buffer.PagesFor(g.stored))
+		r.invalid, r.reason = gathered{}, nil
+	}
+	// Nothing here may hold on to the record: it shares its memory with a whole fetch.
+	r.resource, r.scope, r.damaged = nil, nil, nil
+	clear(r.span.Attrs[:cap(r.span.Attrs)])
+	clear(r.attrs[:cap(r.attrs)])
+	r.span = wire.Span{Attrs: r.span.Attrs[:0]}
+}

@@ -1,0 +1,91 @@
+package sampler
+
+import (
+	"fmt"
+
+	"thresher/buffer"
+	"thresher/policies"
+)
+
+// Settings are the rules of one policy set besides the policies. Times are milliseconds of partition time.
+type Settings struct {
+	// Plan is the compiled policy list.
+	Plan *policies.Plan
+	// DecisionWait is how long after its first span a trace is decided. At least 1.
+	DecisionWait int64
+	// RootWait is how long after its root span a trace is decided, if that is earlier. 0: the root changes nothing.
+	RootWait int64
+	// MaxTraceBytes is the size of spans at which a trace is decided at once. 0: no limit.
+	MaxTraceBytes uint64
+}
+
+// Limits are what a machine keeps for its whole life.
+type Limits struct {
+	// LateWindow is how long after the latest span of a decided trace its decision is remembered, in milliseconds of
+	// partition time. At least the longest DecisionWait, so that reading the log again from a checkpoint rebuilds every decision.
+	LateWindow int64
+	// BufferBytes is the budget for payloads of open traces. A trace that receives a span while the budget is exceeded
+	// gives its payload up and keeps the offsets of its records: see Delivery.Offsets. 0: no budget.
+	BufferBytes int
+	// Decisions is the largest number of remembered decisions. Beyond it the oldest are forgotten, and Stats.Forgotten
+	// counts them: late spans of a forgotten trace are decided on their own. 0: no limit.
+	Decisions int
+	// DeliverDropped makes dropped traces and late spans of dropped traces deliveries too.
+	DeliverDropped bool
+	// Slabs is where the memory for spans comes from. nil: the Go heap.
+	Slabs buffer.Slabs
+	// Seed makes hashing unpredictable for who chooses the trace and span IDs. Decisions do not depend on it.
+	Seed buffer.Seed
+	// MaxPayload is the size in bytes above which a delivery is cut into parts. 0: 1 MiB.
+	MaxPayload int
+}
+
+const defaultMaxPayload = 1 << 20
+
+func (s *Settings) validate(l *Limits) error {
+	switch {
+	case s.Plan == nil:
+		return fmt.Errorf("sampler: no policies")
+	case s.DecisionWait < 1:
+		return fmt.Errorf("sampler: decision wait of %d ms, need at least 1", s.DecisionWait)
+	case s.RootWait < 0:
+		return fmt.Errorf("sampler: negative wait after the root span: %d ms", s.RootWait)
+	case l.LateWindow < s.DecisionWait:
+		return fmt.Errorf("sampler: late window of %d ms is shorter than the decision wait of %d ms", l.LateWindow, s.DecisionWait)
+	}
+	return nil
+}
+
+// Stats are running totals since the machine was made, and levels. Spans that are read again only to rebuild settled
+// traces are counted in Rebuilt and nowhere else, so that always
+//
+//	Received = Kept + Dropped + LateKept + LateDropped + Duplicate + Invalid + InFlight
+type Stats struct {
+	Received, Kept, Dropped, LateKept, LateDropped, Duplicate, Invalid, InFlight, Rebuilt uint64 // spans
+
+	KeptTraces, DroppedTraces uint64
+	EarlyTraces               uint64 // decided by size, before their deadline
+	RootlessTraces            uint64 // decided without a root span
+	SpilledTraces             uint64 // whose payload was given up for the budget
+	Forgotten                 uint64 // decisions forgotten before their time, for the limit
+	Redelivered               uint64 // deliveries decided again and recognised as made before the restart
+	Records, DamagedRecords   uint64
+	BytesIn, BytesKept        uint64 // span bytes: received, kept
+	OpenTraces, Decisions     int
+	BufferedBytes, HeapBytes  int // payload pages in use; held from the heap
+	Unsettled                 int // items from the resume offset on
+	DecisionAge               [len(AgeBounds) + 1]uint64
+	DecisionAgeSum            uint64 // milliseconds
+	Policies                  []PolicyStats
+}
+
+// AgeBounds are the upper bounds, in milliseconds of partition time, of the histogram DecisionAge: from a trace's first span
+// to its decision.
+var AgeBounds = [...]int64{100, 250, 500, 1000, 2500, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000}
+
+// PolicyStats are the decisions in which a policy decided. The name is empty for traces that no policy matched.
+type PolicyStats struct {
+	Name                             string
+	KeptTraces, KeptSpans, KeptBytes uint64
+	DroppedTraces, DroppedSpans      uint64
+}
