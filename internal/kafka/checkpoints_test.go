@@ -1,0 +1,134 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func save(t *testing.T, k *Checkpoints, partition int32, data []byte) error {
+	t.Helper()
+	done := make(chan error, 1)
+	k.Save(testContext(t), partition, data, func(err error) { done <- err })
+	return <-done
+}
+
+func TestCheckpointsNewestWins(t *testing.T) {
+	t.Parallel()
+	e, c, _ := setup(t, 4, nil)
+	k := c.Checkpoints()
+	_, found, err := k.Load(testContext(t), 1)
+	require.NoError(t, err)
+	require.False(t, found)
+
+	for i := range 20 {
+		require.NoError(t, save(t, k, 1, []byte(fmt.Sprint("one-", i))))
+	}
+	require.NoError(t, save(t, k, 3, []byte("three")))
+	require.NoError(t, save(t, k, 2, nil))
+	other, _ := connect(t, testConfig(e.Addr(), 4))
+	check := func() {
+		t.Helper()
+		all, err := other.Checkpoints().LoadAll(testContext(t), []int32{0, 1, 2, 3})
+		require.NoError(t, err)
+		require.Equal(t, map[int32][]byte{1: []byte("one-19"), 2: {}, 3: []byte("three")}, all)
+	}
+	check()
+	e.cluster.Compact()
+	check()
+
+	// What others put behind it is not ours, unless it deletes ours.
+	kc, err := kgo.NewClient(kgo.SeedBrokers(e.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic("thresher.checkpoints"))
+	require.NoError(t, err)
+	defer kc.Close()
+	for range 100 {
+		require.NoError(t, kc.ProduceSync(testContext(t), &kgo.Record{Partition: 1, Key: []byte("foreign"), Value: []byte("junk")}).FirstErr())
+	}
+	check()
+	require.NoError(t, kc.ProduceSync(testContext(t), &kgo.Record{Partition: 1, Key: []byte("1")}).FirstErr())
+	_, found, err = k.Load(testContext(t), 1)
+	require.NoError(t, err)
+	require.False(t, found)
+	require.EqualValues(t, 22, c.Stats().CheckpointWrites)
+}
+
+func TestCheckpointSizes(t *testing.T) {
+	t.Parallel()
+	_, c, _ := setup(t, 1, func(cfg *Config) { cfg.Compression = "none" })
+	k := c.Checkpoints()
+	big := []byte(strings.Repeat("x", MaxCheckpoint))
+	require.NoError(t, save(t, k, 0, big))
+	got, found, err := k.Load(testContext(t), 0)
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, big, got)
+	err = save(t, k, 0, append(big, 'x'))
+	require.ErrorIs(t, err, ErrTooLarge)
+	require.False(t, IsRetryable(err))
+	require.Error(t, save(t, k, 7, []byte("no such partition")))
+	require.EqualValues(t, 2, c.Stats().CheckpointErrors)
+}
+
+func TestLoadSurvivesALeaderChange(t *testing.T) {
+	t.Parallel()
+	e := startBroker(t, EmbeddedOptions{Partitions: 1}, kfake.NumBrokers(2))
+	c, _ := connect(t, testConfig(e.Addr(), 1))
+	k := c.Checkpoints()
+	for i := range 4 {
+		want := fmt.Sprint(i)
+		require.NoError(t, save(t, k, 0, []byte(want)))
+		got, _, err := k.Load(testContext(t), 0)
+		require.NoError(t, err)
+		require.Equal(t, want, string(got))
+		require.NoError(t, e.cluster.MoveTopicPartition("thresher.checkpoints", 0, 1-e.cluster.LeaderFor("thresher.checkpoints", 0)))
+	}
+}
+
+func TestCommit(t *testing.T) {
+	t.Parallel()
+	e, c, _ := setup(t, 2, nil)
+	k := c.Checkpoints()
+	got, err := k.Committed(testContext(t))
+	require.NoError(t, err)
+	require.Empty(t, got)
+	produce(t, startProducer(t, c), 1, "x")
+
+	want := map[int32]Committed{0: {Offset: 0, LeaderEpoch: -1}, 1: {Offset: 1, LeaderEpoch: 0, Metadata: "t=5"}}
+	require.NoError(t, k.Commit(testContext(t), want))
+	got, err = k.Committed(testContext(t))
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	lag, err := c.adm.Lag(testContext(t), "thresher") // what kafka-consumer-groups.sh --describe shows
+	require.NoError(t, err)
+	require.Zero(t, lag["thresher"].Lag.Total())
+
+	err = k.Commit(testContext(t), map[int32]Committed{0: {Metadata: strings.Repeat("m", 4097)}})
+	require.ErrorContains(t, err, "4096")
+	e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.GroupAuthorizationFailed})
+	require.ErrorIs(t, k.Commit(testContext(t), want), kerr.GroupAuthorizationFailed)
+	require.EqualValues(t, 1, c.Stats().Commits)
+	require.EqualValues(t, 1, c.Stats().CommitErrors)
+}
+
+func TestCommitWhileSomebodyElseIsInTheGroup(t *testing.T) {
+	t.Parallel()
+	e, c, _ := setup(t, 1, nil)
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	kc, err := kgo.NewClient(kgo.SeedBrokers(e.Addr()), kgo.ConsumerGroup("thresher"), kgo.ConsumeTopics("thresher.spans"), kgo.DisableAutoCommit())
+	require.NoError(t, err)
+	defer kc.Close()
+	go kc.PollFetches(ctx)
+	_, err = e.cluster.WaitGroupStable(ctx, "thresher", 1)
+	require.NoError(t, err)
+	err = c.Checkpoints().Commit(ctx, map[int32]Committed{0: {Offset: 1, LeaderEpoch: -1}})
+	require.ErrorIs(t, err, kerr.UnknownMemberID)
+	require.ErrorContains(t, err, "it must be Thresher's alone")
+}

@@ -1,0 +1,292 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func startAccumulator(t *testing.T, p *Producer) *Accumulator {
+	t.Helper()
+	a := NewAccumulator(p)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = a.Close(ctx) // closing the producer settles the rest
+	})
+	return a
+}
+
+func contents(t *testing.T, c *Client, partition int32) (records int, all string) {
+	t.Helper()
+	require.NoError(t, c.ReadRange(testContext(t), partition, 0, 1<<62, func(r Record) error {
+		records++
+		all += string(r.Value)
+		return nil
+	}))
+	return records, all
+}
+
+// Many small requests at once become few records that hold each fragment once.
+func TestSmallRequestsShareRecords(t *testing.T) {
+	t.Parallel()
+	_, c, _ := setup(t, 4, nil)
+	a := startAccumulator(t, startProducer(t, c))
+	const requests = 500
+	var wg sync.WaitGroup
+	for i := range requests {
+		wg.Go(func() {
+			data := []byte(fmt.Sprintf("<%d>", i))
+			err := a.Publish(testContext(t), []Fragment{{0, data, 1}, {1, data, 1}, {3, data, 1}})
+			clear(data) // ours again
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	total := 0
+	for _, partition := range []int32{0, 1, 3} {
+		records, all := contents(t, c, partition)
+		total += records
+		require.Equal(t, requests, strings.Count(all, "<"))
+		for i := range requests {
+			require.Contains(t, all, fmt.Sprintf("<%d>", i))
+		}
+	}
+	require.Less(t, total, 3*requests/10)
+	records, _ := contents(t, c, 2)
+	require.Zero(t, records)
+	require.EqualValues(t, total, c.Stats().ProducedRecords)
+	require.Zero(t, c.Stats().WaitingBytes)
+}
+
+func TestRecordsAreCutAtTheirSize(t *testing.T) {
+	t.Parallel()
+	_, c, _ := setup(t, 1, func(cfg *Config) {
+		cfg.Producer.RecordBytes = 4 << 10
+		cfg.Producer.Linger = time.Second // only the size may send
+		cfg.Spans.MaxRecordBytes = 64 << 10
+	})
+	a := startAccumulator(t, startProducer(t, c))
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range 16 {
+		wg.Go(func() {
+			if err := a.Publish(testContext(t), []Fragment{{0, bytes.Repeat([]byte("x"), 1<<10), 1}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Less(t, time.Since(began), time.Second)
+	records, all := contents(t, c, 0)
+	require.Equal(t, 4, records)
+	require.Len(t, all, 16<<10)
+
+	// A large fragment travels alone and at once; one that fits into no record is the request's fault.
+	require.NoError(t, a.Publish(testContext(t), []Fragment{{0, make([]byte, 63<<10), 1}}))
+	err := a.Publish(testContext(t), []Fragment{{0, []byte("x"), 1}, {0, make([]byte, 64<<10), 1}})
+	require.ErrorIs(t, err, ErrTooLarge)
+	require.False(t, IsRetryable(err))
+	records, _ = contents(t, c, 0)
+	require.Equal(t, 5, records)
+}
+
+func TestPublishRidesOutPassingErrors(t *testing.T) {
+	t.Parallel()
+	e, c, _ := setup(t, 1, nil)
+	a := startAccumulator(t, startProducer(t, c))
+	for _, passing := range []*kerr.Error{kerr.NotLeaderForPartition, kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend, kerr.RequestTimedOut} {
+		h := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "thresher.spans", Err: passing, Count: 2})
+		require.NoError(t, a.Publish(testContext(t), []Fragment{{0, []byte(passing.Message), 1}}), passing.Message)
+		require.NotZero(t, h.Hits(), passing.Message)
+	}
+	// Those that were written before the error came are not written twice: that is what idempotence is for.
+	records, _ := contents(t, c, 0)
+	require.Equal(t, 4, records)
+}
+
+func TestPublishGivesUpInTime(t *testing.T) {
+	t.Parallel()
+	for name, breakIt := range map[string]func(*Embedded) (mend func()){
+		"replicas missing": func(e *Embedded) func() {
+			return e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "thresher.spans", Err: kerr.NotEnoughReplicas, Count: -1}).Remove
+		},
+		"broker hangs": func(e *Embedded) func() {
+			release := make(chan struct{})
+			e.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+				e.cluster.SleepControl(func() { <-release })
+				return nil, nil, false
+			})
+			return func() { close(release) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, c, _ := setup(t, 1, func(cfg *Config) { cfg.Producer.DeliveryTimeout = time.Second })
+			p := startProducer(t, c)
+			a := startAccumulator(t, p)
+			require.NoError(t, a.Publish(testContext(t), []Fragment{{0, []byte("before"), 1}}))
+			mend := breakIt(e)
+			began := time.Now()
+			err := a.Publish(testContext(t), []Fragment{{0, []byte("lost"), 1}})
+			require.ErrorIs(t, err, ErrTimeout)
+			require.True(t, IsRetryable(err))
+			require.Less(t, time.Since(began), 3*time.Second)
+			mend()
+			require.Eventually(t, func() bool {
+				return a.Publish(testContext(t), []Fragment{{0, []byte("after"), 1}}) == nil
+			}, soon, 10*time.Millisecond)
+		})
+	}
+}
+
+func TestPublishWhileTheBrokerIsDown(t *testing.T) {
+	t.Parallel()
+	dir, port := t.TempDir(), freePort(t)
+	e := startBroker(t, EmbeddedOptions{Dir: dir, Partitions: 1, Port: port})
+	cfg := testConfig(e.Addr(), 1)
+	cfg.Producer.DeliveryTimeout = time.Second
+	c, _ := connect(t, cfg)
+	a := startAccumulator(t, startProducer(t, c))
+	require.NoError(t, a.Publish(testContext(t), []Fragment{{0, []byte("1"), 1}}))
+	e.Close()
+	err := a.Publish(testContext(t), []Fragment{{0, []byte("2"), 1}})
+	require.Error(t, err)
+	require.True(t, IsRetryable(err), "%v", err)
+	startBroker(t, EmbeddedOptions{Dir: dir, Partitions: 1, Port: port})
+	require.Eventually(t, func() bool {
+		return a.Publish(testContext(t), []Fragment{{0, []byte("3"), 1}}) == nil
+	}, soon, 10*time.Millisecond)
+	_, all := contents(t, c, 0)
+	require.Contains(t, all, "1")
+	require.Contains(t, all, "3")
+}
+
+func TestPublishWaitsForBudget(t *testing.T) {
+	t.Parallel()
+	e, c, _ := setup(t, 2, func(cfg *Config) {
+		cfg.Producer.BufferBytes = 1 << 20
+		cfg.Producer.DeliveryTimeout = 2 * time.Second
+	})
+	a := startAccumulator(t, startProducer(t, c))
+	release := make(chan struct{})
+	e.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		e.cluster.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	first := make(chan error, 1)
+	go func() { first <- a.Publish(testContext(t), []Fragment{{0, make([]byte, 2<<20), 1}}) }() // more than all of it
+	require.Eventually(t, func() bool { return c.Stats().WaitingBytes > 0 }, soon, time.Millisecond)
+
+	ctx, cancel := context.WithTimeout(testContext(t), 20*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, a.Publish(ctx, []Fragment{{1, []byte("x"), 1}}), context.DeadlineExceeded)
+	second := make(chan error, 1)
+	go func() { second <- a.Publish(testContext(t), []Fragment{{1, []byte("y"), 1}}) }()
+	close(release)
+	require.NoError(t, <-first)
+	require.NoError(t, <-second)
+}
+
+func TestTogetherTooLargeIsNobodysFault(t *testing.T) {
+	t.Parallel()
+	e, c, _ := setup(t, 1, func(cfg *Config) { cfg.Producer.Linger = 50 * time.Millisecond })
+	a := startAccumulator(t, startProducer(t, c))
+	e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "thresher.spans", Err: kerr.MessageTooLarge, Count: -1})
+	errs := make(chan error, 2)
+	for range 2 {
+		go func() { errs <- a.Publish(testContext(t), []Fragment{{0, []byte("x"), 1}}) }()
+	}
+	for range 2 {
+		err := <-errs
+		require.True(t, IsRetryable(err), "%v", err)
+	}
+	err := a.Publish(testContext(t), []Fragment{{0, []byte("x"), 1}})
+	require.ErrorIs(t, err, ErrTooLarge) // alone it is
+}
+
+func TestAccumulatorClose(t *testing.T) {
+	t.Parallel()
+	_, c, _ := setup(t, 1, func(cfg *Config) { cfg.Producer.Linger = time.Second })
+	a := NewAccumulator(startProducer(t, c))
+	open := make(chan error, 1)
+	go func() { open <- a.Publish(testContext(t), []Fragment{{0, []byte("x"), 1}}) }()
+	require.Eventually(t, func() bool {
+		a.slots[0].mu.Lock()
+		defer a.slots[0].mu.Unlock()
+		return a.slots[0].open != nil
+	}, soon, time.Millisecond)
+	began := time.Now()
+	require.NoError(t, a.Close(testContext(t)))
+	require.Less(t, time.Since(began), 900*time.Millisecond) // it does not wait out the linger
+	require.NoError(t, <-open)
+	require.ErrorIs(t, a.Publish(testContext(t), []Fragment{{0, []byte("x"), 1}}), ErrClosed)
+	require.NoError(t, a.Close(testContext(t)))
+}
+
+func TestProducerCloseSettlesEverything(t *testing.T) {
+	t.Parallel()
+	e, c, _ := setup(t, 1, nil)
+	e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+	p, err := c.NewProducer()
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	p.Produce(testContext(t), 0, []byte("x"), func(err error) { done <- err })
+	p.Close()
+	err = <-done
+	require.ErrorIs(t, err, ErrClosed)
+	require.True(t, IsRetryable(err))
+	require.EqualValues(t, 1, c.Stats().ProduceErrors)
+}
+
+func TestReject(t *testing.T) {
+	t.Parallel()
+	e, c, _ := setup(t, 1, func(cfg *Config) {
+		cfg.Spans.MaxRecordBytes = 64 << 10
+		cfg.Producer.RecordBytes = 4 << 10
+	})
+	r := c.NewRejecter()
+	errs := make(chan error, 2)
+	done := func(err error) { errs <- err }
+	r.Reject(testContext(t), Rejected{Reason: "no protobuf", Value: []byte("junk"), Topic: "in", Partition: 3, Offset: 77}, done)
+	require.NoError(t, <-errs)
+	r.Reject(testContext(t), Rejected{Reason: "too long", Value: bytes.Repeat([]byte("j"), 100<<10)}, done)
+	require.NoError(t, <-errs)
+
+	kc, err := kgo.NewClient(kgo.SeedBrokers(e.Addr()), kgo.ConsumeTopics("thresher.rejected"))
+	require.NoError(t, err)
+	defer kc.Close()
+	var got []*kgo.Record
+	for len(got) < 2 {
+		got = append(got, kc.PollFetches(testContext(t)).Records()...)
+	}
+	headers := func(r *kgo.Record) map[string]string {
+		m := make(map[string]string)
+		for _, h := range r.Headers {
+			m[h.Key] = string(h.Value)
+		}
+		return m
+	}
+	require.Equal(t, "junk", string(got[0].Value))
+	require.Equal(t, map[string]string{HeaderReason: "no protobuf", HeaderTopic: "in", HeaderPartition: "3", HeaderOffset: "77"}, headers(got[0]))
+	require.Equal(t, map[string]string{HeaderReason: "too long", HeaderCut: "102400"}, headers(got[1]))
+	require.Less(t, len(got[1].Value), 64<<10)
+	require.EqualValues(t, 2, c.Stats().RejectedRecords)
+
+	e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord, Count: -1})
+	r.Reject(testContext(t), Rejected{Reason: "r"}, done)
+	require.Error(t, <-errs)
+	require.EqualValues(t, 1, c.Stats().RejectErrors)
+}
