@@ -1,0 +1,457 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"thresher/buffer"
+	"thresher/internal/config"
+	"thresher/internal/export"
+	"thresher/internal/kafka"
+	"thresher/internal/offheap"
+	"thresher/internal/receive"
+	"thresher/sampler"
+)
+
+// Options are what code wires, as opposed to what users configure.
+type Options struct {
+	Logger  *slog.Logger
+	Version string
+	// Observe, if not nil, sees every delivery before it is sent. It is called from the partitions' goroutines and must be
+	// quick, and must not change the payload.
+	Observe func(*sampler.Delivery)
+	// Ready, if not nil, is called once, when the node has begun to work.
+	Ready func()
+}
+
+const (
+	starting int32 = iota
+	running
+	draining
+)
+
+var stateNames = [...]string{"starting", "running", "draining"}
+
+// How long the steps of a drain may take; together they stay below five seconds.
+const (
+	receiversGrace = 1500 * time.Millisecond
+	publishGrace   = 500 * time.Millisecond
+	deliveryGrace  = 1200 * time.Millisecond
+	commitGrace    = 700 * time.Millisecond
+	shutdownGrace  = 500 * time.Millisecond
+)
+
+// Node is one process of Thresher. Make it with New and run it once.
+type Node struct {
+	cfg      *config.Config
+	opts     Options
+	log      *slog.Logger
+	started  time.Time
+	state    atomic.Int32
+	budget   budget
+	limits   sampler.Limits
+	settings sampler.Settings
+
+	client      *kafka.Client
+	checkpoints *kafka.Checkpoints
+	rejecter    *kafka.Rejecter
+	commits     *commits
+	delivery    *export.Delivery
+	receivers   []*receiver
+	slabs       *offheap.Slabs // memory for spans
+	readers     chan struct{}  // slots for reading spilled traces again
+	stopping    chan struct{}  // closed when the partitions are told to stop
+
+	mu      sync.RWMutex
+	runners map[int32]*runner
+	address string // of the HTTP server
+}
+
+// receiver is a receiver and its name.
+type receiver struct {
+	name string
+	*receive.Receiver
+}
+
+// New prepares a node. It opens nothing but reads certificates.
+func New(cfg *config.Config, opts Options) (*Node, error) {
+	n := &Node{
+		cfg: cfg, opts: opts, log: opts.Logger, started: time.Now(),
+		budget:   shareMemory(int64(cfg.Node.MemoryLimit)),
+		slabs:    &offheap.Slabs{},
+		readers:  make(chan struct{}, 8),
+		stopping: make(chan struct{}),
+		runners:  map[int32]*runner{},
+	}
+	partitions := int64(cfg.Kafka.Spans.Partitions)
+	n.settings = sampler.Settings{
+		Plan:          cfg.Plan,
+		DecisionWait:  cfg.Sampling.DecisionWait.Milliseconds(),
+		RootWait:      cfg.Sampling.DecisionWaitAfterRoot.Milliseconds(),
+		MaxTraceBytes: uint64(cfg.Sampling.MaxTraceBytes),
+	}
+	var seed [16]byte
+	_, _ = rand.Read(seed[:]) // never fails
+	n.limits = sampler.Limits{
+		Seed:           buffer.Seed{binary.LittleEndian.Uint64(seed[:8]), binary.LittleEndian.Uint64(seed[8:])},
+		Slabs:          n.slabs,
+		LateWindow:     cfg.Sampling.LateWindow.Milliseconds(),
+		BufferBytes:    int(n.budget.buffer / partitions),
+		Decisions:      int(n.budget.limit / 8 / partitions / decisionBytes),
+		DeliverDropped: len(cfg.Routes.Dropped) > 0,
+		// Below what a Kafka broker takes as one message unless it is told otherwise, with room for headers.
+		MaxPayload: 768 << 10,
+	}
+	if _, err := sampler.New(n.limits, n.settings); err != nil {
+		return nil, err
+	}
+	var err error
+	if n.client, err = kafka.New(cfg.Kafka, n.log.With("part", "kafka")); err != nil {
+		return nil, err
+	}
+	n.checkpoints, n.rejecter = n.client.Checkpoints(), n.client.NewRejecter()
+	n.commits = &commits{store: n.checkpoints, log: n.log, waiting: map[int32]kafka.Committed{}}
+	return n, nil
+}
+
+// decisionBytes is about what a remembered decision costs.
+const decisionBytes = 80
+
+// Run works until ctx ends and then drains, which takes less than five seconds. It returns nil if that is why it
+// ended. Parts start downstream first and stop upstream first, so that nothing is ever handed to a part that is not there.
+func (n *Node) Run(ctx context.Context) error {
+	defer func() {
+		n.client.Close()
+		n.log.Info("stopped", "after", time.Since(n.started).Round(time.Millisecond))
+	}()
+	registry, meters, err := newMetrics(n)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = meters.Shutdown(context.Background()) }()
+	web, err := n.serve(registry)
+	if err != nil {
+		return err
+	}
+	defer web.stop()
+	n.mu.Lock()
+	n.address = web.addr
+	n.mu.Unlock()
+	n.log.Info("starting", "version", n.opts.Version, "http", web.addr, "memory_limit", n.budget.limit,
+		"buffer_bytes", n.budget.buffer, "delivery_bytes", n.budget.delivery)
+
+	if err := n.client.Ensure(ctx); err != nil {
+		return unlessStopped(ctx, err)
+	}
+	err = n.startDelivery(ctx)
+	defer func() {
+		if n.delivery == nil {
+			return
+		}
+		grace, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+		defer cancel()
+		if err := n.delivery.Shutdown(grace); err != nil {
+			n.log.Warn("exporters did not close cleanly", "error", err)
+		}
+	}()
+	if err != nil {
+		return unlessStopped(ctx, err)
+	}
+
+	partitions, err := n.startPartitions(ctx)
+	if err != nil {
+		return unlessStopped(ctx, err)
+	}
+	defer partitions.stop()
+
+	producer, err := n.client.NewProducer()
+	if err != nil {
+		return err
+	}
+	defer producer.Close()
+	accumulator := kafka.NewAccumulator(producer)
+	defer func() {
+		grace, cancel := context.WithTimeout(context.Background(), publishGrace)
+		defer cancel()
+		_ = accumulator.Close(grace) // what is not acknowledged was not acknowledged to its client either
+	}()
+	if err := n.startReceivers(ctx, publisher{accumulator}, producer.MaxValue()); err != nil {
+		return unlessStopped(ctx, err)
+	}
+	defer n.stopReceivers()
+
+	n.state.Store(running)
+	n.log.Info("running", "partitions", len(n.runners), "receivers", len(n.receivers))
+	if n.opts.Ready != nil {
+		n.opts.Ready()
+	}
+	select {
+	case <-ctx.Done():
+		n.log.Info("draining: undecided traces stay in Kafka and are decided whole later")
+	case err = <-partitions.failed:
+	}
+	n.state.Store(draining)
+	return err
+}
+
+// unlessStopped turns the error of a start that was interrupted into none.
+func unlessStopped(ctx context.Context, err error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	default:
+		return err
+	}
+}
+
+func (n *Node) startDelivery(ctx context.Context) error {
+	delivery, err := export.New(n.cfg.Exporters, n.cfg.Routes, export.Options{
+		Logger:        n.log.With("part", "export"),
+		MaxBytes:      n.budget.delivery,
+		ShutdownGrace: shutdownGrace / 2,
+		Ack: func(partition int32, seq uint64) {
+			if r := n.runner(partition); r != nil {
+				r.acks.add(seq)
+			}
+		},
+		Reject: func(payload []byte, reason, exporter string) {
+			n.reject(kafka.Rejected{Reason: fmt.Sprintf("refused by %s: %s", exporter, reason), Value: payload})
+		},
+	})
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.delivery = delivery
+	n.mu.Unlock()
+	return delivery.Start(ctx)
+}
+
+// partitions is the reading side: the reader and the runners.
+type partitions struct {
+	n      *Node
+	failed chan error
+	halt   context.CancelFunc // the runners
+	end    context.CancelFunc // the reader and the commits
+	finish context.Context
+	limit  context.CancelFunc
+	work   sync.WaitGroup // runners
+	rest   sync.WaitGroup // reader, commits
+}
+
+// startPartitions restores every partition from its checkpoint and begins to read.
+func (n *Node) startPartitions(ctx context.Context) (*partitions, error) {
+	reader, err := n.client.NewReader()
+	if err != nil {
+		return nil, err
+	}
+	started := false
+	defer func() {
+		if !started { // nobody else closes it
+			over, cancel := context.WithCancel(ctx)
+			cancel()
+			_ = reader.Run(over)
+		}
+	}()
+	all := make([]int32, n.cfg.Kafka.Spans.Partitions)
+	for i := range all {
+		all[i] = int32(i)
+	}
+	topic, err := n.client.SpansTopicID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := n.checkpoints.LoadAll(ctx, all)
+	if err != nil {
+		return nil, fmt.Errorf("reading the checkpoints: %w", err)
+	}
+	ends, err := n.client.EndOffsets(ctx, all)
+	if err != nil {
+		return nil, fmt.Errorf("reading the ends of the log: %w", err)
+	}
+	runners := make([]*runner, len(all))
+	from := make([]int64, len(all))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for _, p := range all {
+		g.Go(func() (err error) {
+			runners[p], from[p], err = n.newRunner(gctx, p, topic, stored[p], ends[p])
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+
+	q := &partitions{n: n, failed: make(chan error, 1)}
+	background := context.Background()
+	var work, rest context.Context
+	work, q.halt = context.WithCancel(background)
+	rest, q.end = context.WithCancel(background)
+	q.finish, q.limit = context.WithCancel(background)
+	for _, p := range all {
+		runners[p].reader = reader
+		if runners[p].feed, err = reader.Assign(p, from[p]); err != nil {
+			q.end()
+			q.halt()
+			q.limit()
+			return nil, err
+		}
+		runners[p].publish()
+	}
+	started = true
+	n.mu.Lock()
+	for p, r := range runners {
+		n.runners[int32(p)] = r
+	}
+	n.mu.Unlock()
+	for _, r := range runners {
+		q.work.Go(func() { r.run(work, q.finish) })
+	}
+	q.rest.Go(func() {
+		if err := reader.Run(rest); err != nil && !errors.Is(err, context.Canceled) {
+			q.failed <- err
+		}
+	})
+	q.rest.Go(func() { n.commits.run(rest) })
+	return q, nil
+}
+
+// newRunner makes the runner of a partition, and says where to read from.
+func (n *Node) newRunner(ctx context.Context, p int32, topic [16]byte, stored []byte, end int64) (*runner, int64, error) {
+	m, from, err := n.restore(ctx, p, topic, stored, end, math.MaxInt64)
+	if err != nil {
+		return nil, 0, err
+	}
+	r := &runner{
+		n: n, partition: p, topic: topic, log: n.log.With("partition", p), machine: m, end: math.MinInt64, epoch: -1,
+		saved: stored, savedAt: time.Now(), committed: int64(m.Resume()),
+		savedAcked: make(chan savedCheckpoint, 1), gathered: make(chan gathered),
+	}
+	r.acks.ready = make(chan struct{}, 1)
+	return r, from, nil
+}
+
+// restore makes the machine of a partition from its checkpoint, and says where to read from. end is the end of its log; cut is
+// the offset from which on the log is known to have been replaced, if it is.
+func (n *Node) restore(ctx context.Context, p int32, topic [16]byte, stored []byte, end, cut int64) (*sampler.Machine, int64, error) {
+	log := n.log.With("partition", p)
+	var c *sampler.Checkpoint
+	usable := false
+	if len(stored) > 0 {
+		var err error
+		switch c, err = unseal(stored, topic); {
+		case err != nil:
+			log.Error("the checkpoint cannot be used; all that the log has is decided", "error", err)
+		case int64(c.Resume) > end:
+			log.Error("the checkpoint is ahead of the log, which was cut back or made anew; all that it has is decided", "resume", c.Resume, "end", end)
+		default:
+			usable = true
+		}
+	}
+	if !usable {
+		m, err := sampler.New(n.limits, n.settings)
+		if err != nil {
+			return nil, 0, err
+		}
+		from, err := n.client.StartOffset(ctx, p)
+		m.Skip(sampler.Resume(from))
+		return m, from, err
+	}
+	if resume := sampler.Resume(cut); resume < c.Resume {
+		// What lies behind the cut is not what the checkpoint speaks of. The time there is not known; time comes from the
+		// records again.
+		c.Resume, c.Next, c.Time = resume, resume, 0
+	}
+	m, err := sampler.Restore(n.limits, n.settings, c)
+	if err != nil {
+		return nil, 0, err
+	}
+	if c.Policies != n.settings.Plan.Fingerprint() {
+		log.Info("the policies have changed since the checkpoint; traces that are not settled are decided by the new ones")
+	}
+	from, err := n.client.OffsetForTime(ctx, p, c.ReplayFrom)
+	from = min(from, int64(c.Resume))
+	m.Skip(sampler.Resume(from))
+	return m, from, err
+}
+
+// stop ends the runners, then what they need.
+func (q *partitions) stop() {
+	time.AfterFunc(deliveryGrace, q.limit)
+	close(q.n.stopping)
+	q.halt()
+	q.work.Wait()
+	for _, r := range q.n.runners {
+		r.machine.Release()
+	}
+	q.n.slabs.Close()
+	q.limit()
+	q.end()
+	q.rest.Wait()
+	grace, cancel := context.WithTimeout(context.Background(), commitGrace)
+	defer cancel()
+	if err := q.n.commits.flush(grace); err != nil {
+		q.n.log.Warn("the last offsets were not committed; the checkpoints have them", "error", err)
+	}
+}
+
+// web returns where the HTTP server listens; empty before it does.
+func (n *Node) web() string {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.address
+}
+
+func (n *Node) runner(partition int32) *runner {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.runners[partition]
+}
+
+// views returns the latest copy of each runner's state.
+func (n *Node) views() []*view {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	out := make([]*view, 0, len(n.runners))
+	for _, r := range n.runners {
+		if v := r.view.Load(); v != nil {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// notReady says why spans are not taken in and decided at the moment; nothing if they are.
+func (n *Node) notReady() []string {
+	var why []string
+	switch n.state.Load() {
+	case draining:
+		return []string{"draining"}
+	case starting:
+		why = append(why, "starting")
+	}
+	if s := n.client.Stats(); !s.Connected {
+		why = append(why, "Kafka: "+s.Problem)
+	}
+	building := 0
+	for _, v := range n.views() {
+		if v.building {
+			building++
+		}
+	}
+	if building > 0 {
+		why = append(why, fmt.Sprintf("%d partitions are still read again to rebuild memory", building))
+	}
+	return why
+}

@@ -1,0 +1,161 @@
+package node
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"thresher/internal/export"
+	"thresher/internal/kafka"
+	"thresher/internal/receive"
+	"thresher/sampler"
+)
+
+// Ledger accounts for every span since the process started: received is the sum of the other span counts. Spans that were
+// read again only to rebuild memory after a restart are in Rebuilt and nowhere else.
+type Ledger struct {
+	Received    uint64 `json:"received_spans"`
+	Kept        uint64 `json:"kept_spans"`
+	Dropped     uint64 `json:"dropped_spans"`
+	LateKept    uint64 `json:"late_kept_spans"`
+	LateDropped uint64 `json:"late_dropped_spans"`
+	Duplicate   uint64 `json:"duplicate_spans"`
+	Invalid     uint64 `json:"invalid_spans"`
+	InFlight    uint64 `json:"in_flight_spans"`
+
+	KeptTraces     uint64 `json:"kept_traces"`
+	DroppedTraces  uint64 `json:"dropped_traces"`
+	EarlyTraces    uint64 `json:"early_traces"`
+	RootlessTraces uint64 `json:"rootless_traces"`
+	SpilledTraces  uint64 `json:"spilled_traces"`
+	LostTraces     uint64 `json:"lost_traces"`
+	Rebuilt        uint64 `json:"rebuilt_spans"`
+	Redelivered    uint64 `json:"already_delivered"`
+	Forgotten      uint64 `json:"forgotten_decisions"`
+	DamagedRecords uint64 `json:"damaged_records"`
+	BytesIn        uint64 `json:"bytes_in"`
+	BytesKept      uint64 `json:"bytes_kept"`
+}
+
+// Balanced reports whether every span is accounted for.
+func (l *Ledger) Balanced() bool {
+	return l.Received == l.Kept+l.Dropped+l.LateKept+l.LateDropped+l.Duplicate+l.Invalid+l.InFlight
+}
+
+func (l *Ledger) add(s *sampler.Stats) {
+	l.Received += s.Received
+	l.Kept += s.Kept
+	l.Dropped += s.Dropped
+	l.LateKept += s.LateKept
+	l.LateDropped += s.LateDropped
+	l.Duplicate += s.Duplicate
+	l.Invalid += s.Invalid
+	l.InFlight += s.InFlight
+	l.KeptTraces += s.KeptTraces
+	l.DroppedTraces += s.DroppedTraces
+	l.EarlyTraces += s.EarlyTraces
+	l.RootlessTraces += s.RootlessTraces
+	l.SpilledTraces += s.SpilledTraces
+	l.Rebuilt += s.Rebuilt
+	l.Redelivered += s.Redelivered
+	l.Forgotten += s.Forgotten
+	l.DamagedRecords += s.DamagedRecords
+	l.BytesIn += s.BytesIn
+	l.BytesKept += s.BytesKept
+}
+
+// PolicyCount is what one policy decided. Traces and Spans are the kept ones.
+type PolicyCount struct {
+	Traces        uint64 `json:"traces"`
+	Spans         uint64 `json:"spans"`
+	Bytes         uint64 `json:"bytes"`
+	DroppedTraces uint64 `json:"dropped_traces"`
+	DroppedSpans  uint64 `json:"dropped_spans"`
+}
+
+// Partition is the state of one partition.
+type Partition struct {
+	Partition       int32   `json:"partition"`
+	NextOffset      int64   `json:"next_offset"`
+	ResumeOffset    int64   `json:"resume_offset"`
+	CommittedOffset int64   `json:"committed_offset"`
+	EndOffset       int64   `json:"end_offset"`
+	LagRecords      int64   `json:"lag_records"`
+	LagSeconds      float64 `json:"lag_seconds"`
+	Time            string  `json:"time,omitempty"`
+	OpenTraces      int     `json:"open_traces"`
+	Decisions       int     `json:"remembered_decisions"`
+	Unsettled       int     `json:"unsettled"`
+	BufferedBytes   int     `json:"buffered_bytes"`
+	CheckpointAge   float64 `json:"checkpoint_age_seconds"`
+	Rebuilding      bool    `json:"rebuilding"`
+	Held            bool    `json:"held_by_backends"`
+}
+
+// Status is the answer of /api/status.
+type Status struct {
+	Version    string                   `json:"version"`
+	Uptime     float64                  `json:"uptime_seconds"`
+	State      string                   `json:"state"` // starting, running, draining
+	Ready      bool                     `json:"ready"`
+	NotReady   []string                 `json:"not_ready_because,omitempty"`
+	Ledger     Ledger                   `json:"ledger"`
+	Policies   map[string]PolicyCount   `json:"policies"`
+	Partitions []Partition              `json:"partitions"`
+	OpenTraces int                      `json:"open_traces"`
+	Buffered   int                      `json:"buffered_bytes"`
+	Memory     uint64                   `json:"memory_bytes"`
+	Receivers  map[string]receive.Stats `json:"receivers"`
+	Exporters  []export.ExporterStats   `json:"exporters"`
+	Kafka      kafka.Stats              `json:"kafka"`
+}
+
+// Unmatched is the name under which /api/status and the metrics count traces that no policy decided.
+const Unmatched = "(none)"
+
+// Status gathers what all parts say of themselves.
+func (n *Node) Status() Status {
+	s := Status{
+		Version:  n.opts.Version,
+		Uptime:   time.Since(n.started).Seconds(),
+		State:    stateNames[n.state.Load()],
+		Policies: map[string]PolicyCount{},
+		Memory:   memoryInUse() + n.slabs.Held(),
+	}
+	s.NotReady = n.notReady()
+	s.Ready = len(s.NotReady) == 0
+	for _, name := range n.cfg.Plan.Names() {
+		s.Policies[name] = PolicyCount{}
+	}
+	for _, v := range n.views() {
+		s.Ledger.add(&v.stats)
+		s.Ledger.LostTraces += v.lost
+		for _, p := range v.stats.Policies {
+			name := p.Name
+			if name == "" {
+				name = Unmatched
+			}
+			c := s.Policies[name]
+			c.Traces += p.KeptTraces
+			c.Spans += p.KeptSpans
+			c.Bytes += p.KeptBytes
+			c.DroppedTraces += p.DroppedTraces
+			c.DroppedSpans += p.DroppedSpans
+			s.Policies[name] = c
+		}
+		s.OpenTraces += v.stats.OpenTraces
+		s.Buffered += v.stats.BufferedBytes
+		s.Partitions = append(s.Partitions, v.partition())
+	}
+	slices.SortFunc(s.Partitions, func(a, b Partition) int { return int(a.Partition - b.Partition) })
+	s.Receivers = n.receiverStats()
+	n.mu.RLock()
+	d := n.delivery
+	n.mu.RUnlock()
+	if d != nil {
+		s.Exporters = d.Stats().Exporters
+		slices.SortFunc(s.Exporters, func(a, b export.ExporterStats) int { return strings.Compare(a.ID, b.ID) })
+	}
+	s.Kafka = n.client.Stats()
+	return s
+}
