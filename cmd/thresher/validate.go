@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"thresher/internal/config"
+	"thresher/internal/export"
+)
+
+func newValidate(getenv func(string) (string, bool)) *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate FILE",
+		Short: "Check a configuration and say everything that is wrong with it",
+		Long: `Reads a configuration as "thresher run" does and says what it would run, or
+everything that is wrong with it, each with file, line, column and what to
+write instead. A file - is standard input. Nothing is connected to or opened:
+whether Kafka and the backends answer is seen when it runs.
+
+Exit status: 0 the configuration can be run, 1 it cannot.`,
+		Example: `  thresher validate thresher.yaml
+  KAFKA_PASSWORD=x thresher validate thresher.yaml    # for a reference ${env:KAFKA_PASSWORD}
+  helm template . | thresher validate -`,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0:
+				return usagef("validate needs the configuration file: thresher validate FILE")
+			case len(args) > 1:
+				return usagef("validate takes one file, but there are %d", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := load(args[0], cmd.InOrStdin(), getenv)
+			if err != nil {
+				return report(cmd.ErrOrStderr(), err)
+			}
+			warn(cmd.ErrOrStderr(), cfg)
+			summarize(cmd.OutOrStdout(), cfg)
+			return nil
+		},
+	}
+}
+
+func load(path string, stdin io.Reader, getenv func(string) (string, bool)) (*config.Config, error) {
+	if path != "-" {
+		return config.Load(path, getenv)
+	}
+	data, err := io.ReadAll(stdin)
+	if err != nil {
+		return nil, fmt.Errorf("reading standard input: %w", err)
+	}
+	return config.Parse("<stdin>", data, getenv)
+}
+
+// report writes the mistakes of a configuration, one a line and nothing around them, so that an editor can jump to each.
+func report(stderr io.Writer, err error) error {
+	var problems *config.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	fmt.Fprintln(stderr, problems)
+	if n := len(problems.List); n > 1 {
+		fmt.Fprintf(stderr, "%d mistakes\n", n)
+	}
+	return errReported
+}
+
+func warn(stderr io.Writer, cfg *config.Config) {
+	for _, w := range cfg.Warnings {
+		fmt.Fprintf(stderr, "%s:%d: warning: %s: %s\n", cfg.File, w.Line, w.Path, w.Msg)
+	}
+}
+
+// summarize says what a configuration runs.
+func summarize(out io.Writer, cfg *config.Config) {
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(out, "  %-9s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintf(out, "%s: ok\n", cfg.File)
+	for _, r := range cfg.Receivers {
+		var parts []string
+		if grpc := r.Config.Protocols.GRPC.Get(); grpc != nil {
+			parts = append(parts, "gRPC on "+grpc.NetAddr.Endpoint)
+		}
+		if http := r.Config.Protocols.HTTP.Get(); http != nil {
+			parts = append(parts, "HTTP on "+http.ServerConfig.NetAddr.Endpoint)
+		}
+		row("receives", "%s: %s", r.Name, strings.Join(parts, ", "))
+	}
+	if len(cfg.Receivers) == 0 {
+		row("receives", "nothing itself; others write the topic")
+	}
+	row("log", "%s, topic %s, %d partitions", strings.Join(cfg.Kafka.Brokers, ","), cfg.Kafka.Spans.Topic, cfg.Kafka.Spans.Partitions)
+	wait := "decides " + short(cfg.Sampling.DecisionWait) + " after the first span"
+	if cfg.Sampling.DecisionWaitAfterRoot > 0 {
+		wait += ", or " + short(cfg.Sampling.DecisionWaitAfterRoot) + " after the root span"
+	}
+	row("sampling", "%s; late spans follow the decision for %s", wait, short(cfg.Sampling.LateWindow))
+	row("policies", "%s", strings.Join(cfg.Plan.Names(), ", "))
+	row("kept", "to %s", destinations(cfg.Routes.Kept))
+	if len(cfg.Routes.Dropped) > 0 {
+		row("dropped", "to %s", destinations(cfg.Routes.Dropped))
+	}
+	row("node", "health, metrics and status on http://%s", cfg.Node.Listen)
+}
+
+func destinations(routes []export.Route) string {
+	names := make([]string, len(routes))
+	for i, r := range routes {
+		names[i] = r.Exporter
+		if !r.Required {
+			names[i] += " (best effort)"
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// short writes 30s, 5m and 1h30m without the zeros of Duration.String.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
