@@ -18,7 +18,7 @@ import (
 )
 
 // core are the packages that decide, and the ones they are made of. Live processing and replay share exactly these.
-var core = []string{"sampler", "policies", "buffer", "internal/wire", "internal/suggest"}
+var core = []string{"sampler", "policies", "buffer", "internal/wire", "internal/suggest", "internal/tracestate"}
 
 // out of reach of the core, directly and through others.
 var unreachable = []string{
