@@ -2,8 +2,10 @@ package conformance
 
 import (
 	"encoding/binary"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 // A generator makes configurations and traces from a seed.
@@ -219,8 +221,7 @@ func (g *generator) span(d dirt, base uint64) *span {
 		s.state = g.state()
 	}
 	if d&random != 0 && g.chance(2) {
-		s.state = pick(g, "ot=th:8", "ot=rv:00000000000001", "ot=rv:fffffffffffffe,vendor=debug", "ot=th:0;rv:80000000000000", "ot=th:zz",
-			"vendor=debug,ot=p:8;th:c")
+		s.state = pick(g, append(slices.Sorted(maps.Keys(sampledStates())), "ot=th:zz", "ot=x:1", "ot=rv:1")...)
 	}
 	for range g.IntN(8) - 5 {
 		e := event{name: pick(g, "exception", "log", "ex", "retry")}
@@ -230,6 +231,23 @@ func (g *generator) span(d dirt, base uint64) *span {
 		s.events = append(s.events, e)
 	}
 	return s
+}
+
+// A sampled state is what a tracestate tells about the sampling of its trace.
+type sampledState struct {
+	rv    uint64
+	hasRV bool
+}
+
+// sampledStates are tracestates with a randomness, or with the threshold of an earlier sampler.
+func sampledStates() map[string]sampledState {
+	return map[string]sampledState{
+		"ot=th:8":                           {},
+		"vendor=debug,ot=p:8;th:c":          {},
+		"ot=rv:00000000000001":              {1, true},
+		"ot=rv:fffffffffffffe,vendor=debug": {1<<56 - 2, true},
+		"ot=th:0;rv:80000000000000":         {1 << 55, true},
+	}
 }
 
 // duration returns nanoseconds, often near a bound of the latency policies.

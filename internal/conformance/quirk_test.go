@@ -17,7 +17,7 @@ const (
 	duplicateSpan                           // a span that comes again is another span
 	bytesSize                               // the size of a trace is that of its request
 	ottlOrder                               // what comes first, a match or an error, decides
-	compositeOrder                          // policy_order is not looked at
+	compositeFirst                          // the first policy within that passes decides, room or not
 	limiterCharge                           // limiters are asked although the trace is kept anyway
 	tracestateRandomness                    // ot=rv and ot=th do not count
 
@@ -28,7 +28,7 @@ const (
 func (q quirks) String() string {
 	names := []string{
 		"type_confusion", "empty_text", "numeric_zero_bound", "partial_latency", "zero_timestamps", "huge_timestamps",
-		"duplicate_key", "duplicate_span", "bytes_size", "ottl_error_order", "composite_order", "limiter_charge",
+		"duplicate_key", "duplicate_span", "bytes_size", "ottl_error_order", "composite_first", "limiter_charge",
 		"tracestate_randomness",
 	}
 	var in []string

@@ -12,14 +12,17 @@ import (
 )
 
 // decide is the reference: the verdict on a trace that is alone, written in the plainest way. Limits are full, so a limiter
-// passes what is not above its burst.
+// has room for what is not above its burst.
 func decide(l *list, t *trace, q quirks) verdict {
-	r := &reference{q: q, t: t, pieces: t.pieces()}
-	if q&duplicateSpan == 0 {
+	r := &reference{q: q, l: l, t: t, pieces: t.pieces()}
+	if !r.with(duplicateSpan) {
 		r.pieces = withoutDuplicates(r.pieces)
 	}
+	if !r.with(limiterCharge) {
+		r.settle()
+	}
 	for _, p := range l.policies {
-		if p.Type == "drop" && r.and(p.Sub) == yes {
+		if p.Type == "drop" && r.ask(p) == yes {
 			return verdict{"dropped", p.Name}
 		}
 	}
@@ -49,8 +52,10 @@ func isTrue(b bool) answer {
 
 type reference struct {
 	q      quirks
+	l      *list
 	t      *trace
 	pieces []*piece
+	told   map[*policy]answer // what limits answer, where that is not whether there is room
 }
 
 func (r *reference) with(q quirks) bool { return r.q&q != 0 }
@@ -159,13 +164,11 @@ func (r *reference) ask(p *policy) answer {
 		return isTrue(r.anySpan(func(at site) bool { return at.span.flags&1 != 0 }))
 	case "probabilistic":
 		return isTrue(r.chance(p))
-	case "rate_limiting":
-		return isTrue(r.spans() <= p.burst())
-	case "bytes_limiting":
-		return isTrue(r.size() <= p.burst())
+	case "rate_limiting", "bytes_limiting":
+		return r.limit(p)
 	case "ottl_condition":
 		return r.ottl(p)
-	case "and":
+	case "and", "drop":
 		return r.and(p.Sub)
 	case "not":
 		return []answer{no: yes, yes: no, failed: failed}[r.ask(p.Sub[0])]
@@ -264,6 +267,10 @@ func (r *reference) text(p *policy, v value, onResource bool) bool {
 }
 
 func (r *reference) chance(p *policy) bool {
+	if n, told := r.told56(); told && !r.with(tracestateRandomness) {
+		const all = 1 << 56
+		return n >= all-uint64(math.Round(p.Percent/100*all))
+	}
 	salt := p.Salt
 	if salt == "" {
 		salt = "default-hash-seed"
@@ -274,6 +281,24 @@ func (r *reference) chance(p *policy) bool {
 	all := new(big.Float).SetInt(new(big.Int).SetUint64(math.MaxUint64))
 	threshold, _ := all.Mul(all, big.NewFloat(p.Percent/100)).Uint64()
 	return h.Sum64() <= threshold
+}
+
+// told56 returns the randomness of the trace, and whether a tracestate tells something about it or about how the trace was
+// sampled before.
+func (r *reference) told56() (n uint64, told bool) {
+	hasRV := false
+	for _, b := range r.t.id[9:] {
+		n = n<<8 | uint64(b)
+	}
+	r.anySpan(func(at site) bool {
+		ot, ok := sampledStates()[at.span.state]
+		told = told || ok
+		if ok && ot.hasRV && !hasRV {
+			n, hasRV = ot.rv, true
+		}
+		return false
+	})
+	return n, told
 }
 
 // size is what bytes_limiting counts.
@@ -315,28 +340,139 @@ func (r *reference) ottl(p *policy) answer {
 	return result
 }
 
+// composite asks the policies within. In the Collector the first that passes decides, room or not, in the order in which
+// they are written; in Thresher a trace for which one has no room goes on to the next.
 func (r *reference) composite(p *policy) answer {
-	sub := p.Sub
-	if !r.with(compositeOrder) && len(p.Order) > 0 {
-		sub = slices.Clone(sub)
-		slices.SortStableFunc(sub, func(a, b *policy) int {
-			return slices.Index(p.Order, a.Name) - slices.Index(p.Order, b.Name)
-		})
-	}
-	for _, s := range sub {
-		switch r.ask(s) {
-		case failed:
-			return failed
-		case yes:
-			allocated := int64(float64(p.Rate) / float64(len(p.Sub)))
-			for _, a := range p.Alloc {
-				if a.Policy == s.Name && a.Percent > 0 {
-					allocated = int64(float64(a.Percent) / 100 * float64(p.Rate))
-				}
+	passes := no
+	for _, s := range p.Sub {
+		switch a := r.ask(s); {
+		case a == no:
+		case r.with(compositeFirst):
+			if a == yes {
+				return isTrue(r.room(p, s))
 			}
-			n := r.spans()
-			return isTrue(n <= allocated && n <= p.Rate)
+			return a
+		case a == yes:
+			passes = yes
+		case passes == no:
+			passes = failed
 		}
 	}
-	return no
+	if passes != yes {
+		return passes
+	}
+	return r.limit(p)
+}
+
+// limit is the answer of a limiter, or of a composite that a policy within passes.
+func (r *reference) limit(p *policy) answer {
+	if a, ok := r.told[p]; ok {
+		return a
+	}
+	switch p.Type {
+	case "rate_limiting":
+		return isTrue(r.spans() <= p.burst())
+	case "bytes_limiting":
+		return isTrue(r.size() <= p.burst())
+	}
+	return isTrue(slices.ContainsFunc(p.Sub, func(s *policy) bool { return r.ask(s) == yes && r.room(p, s) }))
+}
+
+// room reports whether a composite has room for the trace in the share of a policy within.
+func (r *reference) room(p, sub *policy) bool {
+	allocated := int64(float64(p.Rate) / float64(len(p.Sub)))
+	for _, a := range p.Alloc {
+		if a.Policy == sub.Name && a.Percent > 0 {
+			allocated = int64(float64(a.Percent) / 100 * float64(p.Rate))
+		}
+	}
+	n := r.spans()
+	return n <= allocated && n <= p.Rate
+}
+
+// settle finds out what limits say that are asked only if their answer decides whether the trace is kept. A limit that is
+// not asked says no. One after the other is settled, with those behind it taken to say no, or yes where that is what makes
+// this one count: in the same and, and where a composite around it has to agree.
+func (r *reference) settle() {
+	r.told = map[*policy]answer{}
+	limits := r.l.limits()
+	for _, v := range limits {
+		r.told[v.policy] = no
+	}
+	for i, v := range limits {
+		for _, w := range limits[i+1:] {
+			r.told[w.policy] = isTrue(v.needs(w))
+		}
+		last := len(r.l.policies) - 1
+		if r.l.firstMatch {
+			last = v.no
+		}
+		r.told[v.policy] = yes
+		with := r.keeps(last)
+		r.told[v.policy] = no
+		if with != r.keeps(last) {
+			delete(r.told, v.policy)
+			r.told[v.policy] = r.limit(v.policy)
+		}
+	}
+}
+
+// keeps reports whether the policies up to the one at last keep the trace, with all drop policies.
+func (r *reference) keeps(last int) bool {
+	keep := false
+	for i, p := range r.l.policies {
+		if i <= last || p.Type == "drop" {
+			open := r.ask(p) == yes
+			if open && p.Type == "drop" {
+				return false
+			}
+			keep = keep || open
+		}
+	}
+	return keep
+}
+
+// A limited policy is a limiter or a composite, in its place.
+type limited struct {
+	policy *policy
+	no     int       // of the policy in the list that it is in
+	within []*policy // from there on: ands, drops and composites
+}
+
+// needs reports whether v counts only if w says yes.
+func (v limited) needs(w limited) bool {
+	deepest := ""
+	for i, p := range v.within {
+		if p == w.policy {
+			return true
+		}
+		if i < len(w.within) && w.within[i] == p {
+			deepest = p.Type
+		}
+	}
+	return oneOf(deepest, "and", "drop")
+}
+
+// limits lists what has a limit; a composite comes behind what is within.
+func (l *list) limits() (all []limited) {
+	var walk func(p *policy, no int, within []*policy)
+	walk = func(p *policy, no int, within []*policy) {
+		inside := within
+		if oneOf(p.Type, "and", "drop", "composite") {
+			inside = append(slices.Clone(within), p)
+		}
+		for _, s := range p.Sub {
+			walk(s, no, inside)
+		}
+		switch p.Type {
+		case "rate_limiting", "bytes_limiting":
+			all = append(all, limited{p, no, within})
+		case "composite":
+			all = append(all, limited{p, no, inside})
+		}
+	}
+	for i, p := range l.policies {
+		walk(p, i, nil)
+	}
+	return all
 }
