@@ -15,7 +15,7 @@ const (
 )
 
 // json reads objects: one a line, or a document over many lines. What tells them apart is the first line: if it is JSON by
-// itself there is one a line. If not, it is the beginning of a document, unless the line behind it is an object by itself:
+// itself there is one a line. If not, it is the beginning of a document, unless the line behind it begins an object of its own:
 // then it is a line that was cut off, as the first after a rotation or a copy of a part.
 func (f *file) json(in *bufio.Reader) {
 	if head, _ := in.Peek(len(byteOrder)); string(head) == byteOrder {
@@ -41,7 +41,7 @@ func (f *file) json(in *bufio.Reader) {
 		return
 	}
 	second, err := f.nextLine(in, longestFirst)
-	if !errors.Is(err, errLong) && len(second) > 0 && second[0] == '{' && json.Valid(second) {
+	if !errors.Is(err, errLong) && beginsObject(second) {
 		behind := f.line
 		f.line = at
 		f.jsonLine(first)
@@ -53,6 +53,16 @@ func (f *file) json(in *bufio.Reader) {
 	// The blank lines between the two are put back, so that lines count right.
 	gap := bytes.Repeat([]byte("\n"), f.line-at)
 	f.document(io.MultiReader(bytes.NewReader(first), bytes.NewReader(gap), bytes.NewReader(second), f.broken(err), in), at)
+}
+
+// beginsObject says whether a line is not one within a document.
+func beginsObject(line []byte) bool {
+	for _, key := range []string{"resourceSpans", "resource_spans", "data"} {
+		if bytes.HasPrefix(line, []byte(`{"`+key+`"`)) {
+			return true
+		}
+	}
+	return len(line) > 0 && line[0] == '{' && json.Valid(line)
 }
 
 // broken puts the line break back that nextLine took.
