@@ -20,7 +20,9 @@ type Trace struct {
 	SpanBytes  uint64 // bytes of its spans as received, without duplicates
 	Stored     uint64 // bytes in Payload
 	LastOffset int64  // offset of the record that held the latest span
+	Randomness uint64 // 56 bits; see policies.Trace
 	Spans      uint32 // spans without duplicates
+	Repeats    uint32 // duplicates
 
 	Matches uint32 // group of match bits
 	Set     uint32 // the policy set it began under
@@ -28,11 +30,15 @@ type Trace struct {
 	Next    uint32
 
 	Payload Chain
+	Shape   Chain
+	Shaped  uint32 // bytes in Shape
 	IDs     IDSet
 
-	HasRoot bool
-	Rebuilt bool // settled before the restart: decided again, not delivered again
-	Spilled bool // Payload holds the offsets of the records with its spans, not the spans
+	HasRoot  bool
+	HasRV    bool // Randomness is from a tracestate
+	Explicit bool // a tracestate has a randomness or a threshold
+	Rebuilt  bool // settled before the restart: decided again, not delivered again
+	Spilled  bool // Payload holds the offsets of the records with its spans, not the spans
 }
 
 // Decided is the memory of a decision.
@@ -42,10 +48,12 @@ type Decided struct {
 	Queued   int64  // the LastSeen by which it was put into the queue of decisions
 	Age      uint32 // milliseconds from the first span to LastSeen, at most 2^32-1
 	Policy   uint32
-	IDs      IDSet  // of a kept trace: the spans delivered
-	Late     uint32 // scratch for the user of the map: the late spans being gathered
+	IDs      IDSet   // of a kept trace: the spans delivered
+	Share    float64 // of a kept trace: the probability with which it was
+	Late     uint32  // scratch for the user of the map: the late spans being gathered
 	next     uint32
 	Kept     bool
+	Rescued  bool // dropped first, and kept from a late span on
 }
 
 // Map finds open traces and remembered decisions by trace ID.
@@ -127,6 +135,7 @@ func (m *Map) Decision(r Ref) *Decided { return m.decided.at(uint32(r)) }
 func (m *Map) Decide(r Ref, d Decided) Ref {
 	t := m.open.at(uint32(r))
 	m.Pages.Free(&t.Payload, PagesFor(t.Stored))
+	m.Pages.Free(&t.Shape, PagesFor(uint64(t.Shaped)))
 	d.ID = t.ID
 	if d.Kept {
 		d.IDs = t.IDs
@@ -212,14 +221,14 @@ func (m *Map) Traces() int { return m.open.len() }
 func (m *Map) Decisions() int { return m.decided.len() }
 
 // DecisionBytes is about what a remembered decision costs, with its share of the index.
-const DecisionBytes = 80
+const DecisionBytes = 88
 
 // Bytes returns the bytes held for open traces and decisions: what a byte budget is compared with.
 func (m *Map) Bytes() int {
 	return m.Pages.Used() + m.IDs.Used() + m.Headers.Bytes() + len(m.index)*8 + m.open.len()*traceBytes + m.decided.len()*DecisionBytes
 }
 
-const traceBytes = 176
+const traceBytes = 192
 
 func (m *Map) insert(h, ref uint32) {
 	if (m.count+1)*4 > len(m.index)*3 {

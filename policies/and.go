@@ -5,7 +5,7 @@ type andRule struct{ within []Policy }
 
 func readAnd(m *mapping) rule { return &andRule{readWithin(m, "and_sub_policy")} }
 
-// readWithin reads the policies within an and or a drop.
+// readWithin reads the list of policies within another.
 func readWithin(m *mapping, key string) []Policy {
 	const example = "[{name: slow, type: latency, latency: {threshold_ms: 1000}}]"
 	m.required(key, example)
@@ -19,6 +19,7 @@ func (r *andRule) sub() []Policy { return r.within }
 func (r *andRule) compile(c *compiler) gate { return allOf(r.within, c) }
 
 func allOf(within []Policy, c *compiler) gate {
+	defer c.enter(yes)()
 	var g allGate
 	for i := range within {
 		g = append(g, within[i].compile(c))
@@ -28,11 +29,12 @@ func allOf(within []Policy, c *compiler) gate {
 
 type allGate []gate
 
-func (g allGate) open(e *evaluation) bool {
+// open asks in order, as far as it matters: whether a later one fails does not, if one before it is closed.
+func (g allGate) open(e *evaluation) answer {
 	for _, within := range g {
-		if !within.open(e) {
-			return false
+		if a := within.open(e); a != yes {
+			return a
 		}
 	}
-	return true
+	return yes
 }

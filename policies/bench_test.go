@@ -73,10 +73,10 @@ const benchTraceSpans = 20
 // BenchmarkMatchSpan is the cost of a span, BenchmarkDecide that of a trace, and BenchmarkTrace both for a trace of 20.
 func BenchmarkMatchSpan(b *testing.B) {
 	eachSize(b, func(b *testing.B, plan *Plan) {
-		m, spans, matches := plan.NewMatcher(), benchSpans(plan, 100), make([]uint64, plan.Words())
+		m, spans, matches, c := plan.NewMatcher(), benchSpans(plan, 100), make([]uint64, plan.Words()), &Context{}
 		i := 0
 		for b.Loop() {
-			m.MatchSpan(&spans[i%len(spans)], matches)
+			m.MatchSpan(&spans[i%len(spans)], c, matches)
 			if i++; i%benchTraceSpans == 0 {
 				clear(matches)
 			}
@@ -97,14 +97,14 @@ func BenchmarkDecide(b *testing.B) {
 
 func BenchmarkTrace(b *testing.B) {
 	eachSize(b, func(b *testing.B, plan *Plan) {
-		m, spans := plan.NewMatcher(), benchSpans(plan, benchTraceSpans)
+		m, spans, c := plan.NewMatcher(), benchSpans(plan, benchTraceSpans), &Context{}
 		t := Trace{Spans: benchTraceSpans, Start: 1, End: 5e8, Matches: make([]uint64, plan.Words())}
 		var v Verdict
 		for b.Loop() {
 			clear(t.Matches)
 			t.ID[3]++
 			for i := range spans {
-				m.MatchSpan(&spans[i], t.Matches)
+				m.MatchSpan(&spans[i], c, t.Matches)
 			}
 			m.Decide(&t, &v)
 		}
@@ -131,7 +131,7 @@ func TestNoAllocations(t *testing.T) {
 		fiftyPolicies() + "- {name: state, type: trace_state, trace_state: {key: vendor, values: [x]}}\n",
 	} {
 		plan := mustParse(t, text)
-		m, spans := plan.NewMatcher(), benchSpans(plan, 500)
+		m, spans, c := plan.NewMatcher(), benchSpans(plan, 500), &Context{}
 		trace := Trace{Spans: 500, Start: 1, End: 5e8, Matches: make([]uint64, plan.Words())}
 		var v Verdict
 		kept := 0
@@ -140,7 +140,7 @@ func TestNoAllocations(t *testing.T) {
 			for i := range spans {
 				spans[i].TraceState = state
 				m.MatchResource(spans[i].Attrs, trace.Matches)
-				m.MatchSpan(&spans[i], trace.Matches)
+				m.MatchSpan(&spans[i], c, trace.Matches)
 			}
 			for i := range 500 {
 				trace.ID[2], trace.ID[3] = byte(i), byte(i>>8)

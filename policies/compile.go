@@ -10,13 +10,26 @@ import (
 
 // A compiler collects the conditions on spans and the salts that the gates ask for. Equal conditions get one bit.
 type compiler struct {
+	plan *Plan
+
 	statuses [3]*spanBit // by status code, nil if no policy asks
 	flags    *spanBit
 	states   []*stateCondition
 	keys     []*keyConditions // in the order of first use
 	byKey    map[string]*keyConditions
 	salts    []salt
-	random   bool // a gate asked for a salt since this was last cleared
+	random   bool // a gate asked for a salt or a valve since this was last cleared
+
+	conditions []ottlBits
+	latencies  []strictLatency
+	slots      []slot
+
+	policy     int    // index of the policy in the list that is being compiled
+	name       string // its name
+	valves     []valve
+	firstValve int // number of its first one
+	path       []scope
+	nodes      int
 }
 
 // A spanBit is the gate of a condition on spans or resources: open if any of them met it.
@@ -25,7 +38,9 @@ type spanBit struct {
 	mask uint64
 }
 
-func (b *spanBit) open(e *evaluation) bool { return e.trace.Matches[b.word]&b.mask != 0 }
+func (b *spanBit) open(e *evaluation) answer { return isTrue(b.set(e.trace.Matches)) }
+
+func (b *spanBit) set(matches []uint64) bool { return matches[b.word]&b.mask != 0 }
 
 // An attributeCondition is a condition on the value of one attribute.
 type attributeCondition interface {
@@ -59,8 +74,8 @@ func (c *compiler) attribute(key string, condition attributeCondition) *spanBit 
 	return bit
 }
 
-// salt returns the index of a salt, and notes the threshold.
-func (c *compiler) salt(text string, threshold uint64) int {
+// salt returns the index of a salt, and notes the threshold of hashes and the limit of randomness.
+func (c *compiler) salt(text string, threshold, limit uint64) int {
 	c.random = true
 	i := slices.IndexFunc(c.salts, func(s salt) bool { return s.text == text })
 	if i < 0 {
@@ -68,6 +83,7 @@ func (c *compiler) salt(text string, threshold uint64) int {
 		c.salts = append(c.salts, newSalt(text))
 	}
 	s := &c.salts[i]
+	s.limits = append(s.limits, limit)
 	if at, found := slices.BinarySearch(s.thresholds, threshold); !found {
 		s.thresholds = slices.Insert(s.thresholds, at, threshold)
 	}
@@ -76,23 +92,38 @@ func (c *compiler) salt(text string, threshold uint64) int {
 
 // compile turns the policies into a plan. It also returns over how many cells the probability of a verdict is a sum:
 // the product over the salts of the number of ranges into which the thresholds divide the hashes.
-func compile(policies []Policy) (plan *Plan, cells int) {
-	c := &compiler{byKey: map[string]*keyConditions{}}
-	plan = &Plan{policies: policies}
-	var canonical []byte
+func compile(policies, rescue []Policy, o Options) (plan *Plan, cells int) {
+	plan = &Plan{policies: policies, rescue: rescue, strict: o.Strict, firstMatch: o.FirstMatch, partitions: max(o.Partitions, 1)}
+	c := &compiler{plan: plan, byKey: map[string]*keyConditions{}}
+	canonical := plan.canonical()
+	leave := c.enter(no)
 	for i := range policies {
 		p := &policies[i]
-		c.random = false
+		c.random, c.policy, c.name, c.firstValve = false, i, p.Name, len(c.valves)
 		p.compile(c)
 		_, isDrop := p.rule.(*dropRule)
+		_, isForce := p.rule.(*forceRule)
+		if isForce {
+			plan.forces = append(plan.forces, i)
+		}
+		plan.isForce = append(plan.isForce, isForce)
 		plan.isDrop = append(plan.isDrop, isDrop)
 		plan.isRandom = append(plan.isRandom, c.random)
 		plan.dropsRandom = plan.dropsRandom || isDrop && c.random
 		plan.names = append(plan.names, p.Name)
 		canonical = p.canonical(canonical)
 	}
+	leave()
+	for i := range rescue {
+		rescue[i].compile(c)
+		canonical = rescue[i].canonical(canonical)
+	}
+	c.finishValves()
 	plan.fingerprint = xxhash.Sum64(canonical)
-	plan.salts = c.salts
+	plan.salts, plan.valves = c.salts, c.valves
+	if o.Conditions != nil {
+		plan.newView = o.Conditions.NewView
+	}
 	plan.layOut(c)
 	cells = 1
 	for _, s := range c.salts {
@@ -102,7 +133,8 @@ func compile(policies []Policy) (plan *Plan, cells int) {
 }
 
 // layOut gives each condition its bit. Conditions on the same key share a word, so that one test tells whether an
-// attribute can still change anything; only a key with more than 64 conditions has several columns.
+// attribute can still change anything; only a key with more than 64 conditions has several columns. Behind the bits come the
+// slots, a word each.
 func (p *Plan) layOut(c *compiler) {
 	word, used := 0, 0
 	next := func(b *spanBit) {
@@ -128,6 +160,15 @@ func (p *Plan) layOut(c *compiler) {
 		next(s.bit)
 		p.scan.states = append(p.scan.states, *s)
 	}
+	for i := range c.conditions {
+		next(c.conditions[i].matched)
+		next(c.conditions[i].failed)
+	}
+	p.conditions = c.conditions
+	for i := range c.latencies {
+		next(c.latencies[i].bit)
+	}
+	p.latencies = c.latencies
 	keys := make([]string, 0, len(c.keys))
 	for _, k := range c.keys {
 		keys = append(keys, k.key)
@@ -148,7 +189,12 @@ func (p *Plan) layOut(c *compiler) {
 		p.scan.columns = append(p.scan.columns, columns)
 	}
 	if used > 0 {
-		p.words = word + 1
+		word++
+	}
+	p.bitWords, p.words = word, word+len(c.slots)
+	if len(c.latencies) > 0 {
+		p.words += durationWords
 	}
 	p.keys = wire.NewKeySet(keys)
+	p.slots = c.slots
 }

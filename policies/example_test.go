@@ -20,7 +20,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	plan, err := policies.Parse(&doc)
+	plan, err := policies.Parse(&doc, policies.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -32,11 +32,11 @@ func Example() {
 		ID: span.TraceID, Spans: 1, Start: span.Start, End: span.End, HasRoot: span.Root(),
 		Matches: make([]uint64, plan.Words()),
 	}
-	matcher.MatchSpan(&span, trace.Matches)
+	matcher.MatchSpan(&span, &policies.Context{}, trace.Matches)
 	var verdict policies.Verdict
 	matcher.Decide(&trace, &verdict)
 	fmt.Println("keep:", verdict.Keep, "by", plan.Names()[verdict.Policy])
-	for _, why := range matcher.Explain(&trace) {
+	for _, why := range matcher.Explain(&trace, nil) {
 		fmt.Println(why.Passed, why.Name, "-", why.Text)
 	}
 	// Output:

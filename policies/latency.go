@@ -6,6 +6,8 @@ import "fmt"
 type latency struct {
 	above uint64 // not equal
 	upTo  uint64 // or equal; 0: no limit
+
+	strict bool // see strictLatency
 }
 
 func readLatency(m *mapping) rule {
@@ -18,7 +20,7 @@ func readLatency(m *mapping) rule {
 		m.p.errorf(upper, m.sub("upper_threshold_ms"), "is %d, so no duration is above threshold_ms %d and not above this;"+
 			" write a larger one, or remove it for no limit", upTo, above)
 	}
-	return &latency{above: uint64(above), upTo: uint64(upTo)}
+	return &latency{above: uint64(above), upTo: uint64(upTo), strict: m.p.options.Strict}
 }
 
 func (r *latency) text() string {
@@ -28,12 +30,17 @@ func (r *latency) text() string {
 	return fmt.Sprintf("duration > %d ms", r.above)
 }
 
-func (r *latency) compile(*compiler) gate { return r }
+func (r *latency) compile(c *compiler) gate {
+	if r.strict {
+		return c.strictLatency(r)
+	}
+	return r
+}
 
-func (r *latency) open(e *evaluation) bool {
+func (r *latency) open(e *evaluation) answer {
 	const millisecond = 1_000_000 // nanoseconds
 	ms := e.trace.duration() / millisecond
-	return ms > r.above && (r.upTo == 0 || ms <= r.upTo)
+	return isTrue(ms > r.above && (r.upTo == 0 || ms <= r.upTo))
 }
 
 // duration returns the nanoseconds from the first start to the last end, 0 if one of them is not known.

@@ -20,7 +20,15 @@ func (r *notRule) compile(c *compiler) gate { return notGate{r.within[0].compile
 
 type notGate struct{ within gate }
 
-func (g notGate) open(e *evaluation) bool { return !g.within.open(e) }
+func (g notGate) open(e *evaluation) answer {
+	switch g.within.open(e) {
+	case no:
+		return yes
+	case yes:
+		return no
+	}
+	return failed
+}
 
 // invertible returns the gate, or its opposite.
 func invertible(invert bool, g gate) gate {

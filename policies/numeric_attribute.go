@@ -33,6 +33,15 @@ func readNumericAttribute(m *mapping) rule {
 	if m.get("min_value") == nil && m.get("max_value") == nil {
 		m.p.errorf(m.at, m.path, "has neither min_value nor max_value; write at least one, such as min_value: 500")
 	}
+	if m.p.options.Strict {
+		given := lower != nil || upper != nil
+		r.min, r.max = strictBounds(r.min), strictBounds(r.max)
+		if given && r.min == nil && r.max == nil {
+			m.p.errorf(m.at, m.path, "has no bound, since 0 means none with compat: strict (the Collector crashes on this); write one that is not 0,"+
+				" or remove compat")
+		}
+		return r
+	}
 	if lower != nil && upper != nil && r.max.less(r.min) {
 		m.p.errorf(upper, m.sub("max_value"), "is %s, which is below min_value %s; exchange them", r.max, r.min)
 	}
@@ -114,6 +123,8 @@ func doubleUpTo(i int64) float64 {
 func (r *numericAttribute) text() string {
 	key := strconv.Quote(r.key)
 	switch {
+	case r.min == nil && r.max == nil:
+		return inverted(r.invert, key+" is a number")
 	case r.max == nil:
 		return inverted(r.invert, fmt.Sprintf("%s >= %s", key, r.min))
 	case r.min == nil:
@@ -156,9 +167,11 @@ func (col *column) whole(v int64) (bits uint64) {
 	return bits
 }
 
+func floatOf(representation uint64) float64 { return math.Float64frombits(representation) }
+
 // double returns the bits of the ranges that a double, given by its representation, is in.
 func (col *column) double(representation uint64) (bits uint64) {
-	v := math.Float64frombits(representation)
+	v := floatOf(representation)
 	for i := range col.numbers {
 		if n := &col.numbers[i]; n.lowDouble <= v && v <= n.highDouble {
 			bits |= n.bits

@@ -15,10 +15,11 @@ type kind struct {
 	example string // a block for messages; "" if the type has no block
 
 	// read reads the block, which is called like the type, and reports its mistakes. If there are any, what it returns is
-	// not used. nil: the Collector has this type and we do not yet.
+	// not used.
 	read func(m *mapping) rule
 
-	onTop bool // allowed only in the list itself
+	onTop  bool // allowed only in the list itself
+	shared bool // its answer depends on other traces
 }
 
 // kinds lists the policy types, those used most in front.
@@ -34,13 +35,19 @@ func kinds() []kind {
 		{name: "span_count", example: "{min_spans: 2}", read: readSpanCount},
 		{name: "trace_state", example: "{key: vendor, values: [debug]}", read: readTraceState},
 		{name: "trace_flags", read: readTraceFlags},
+		{name: "ottl_condition", example: `{span: ['attributes["http.route"] == "/pay"']}`, read: readOTTLCondition},
 		{name: "and", example: "{and_sub_policy: [{name: a, type: always_sample}]}", read: readAnd},
+		{name: "or", example: "{or_sub_policy: [{name: a, type: always_sample}]}", read: readOr},
 		{name: "not", example: "{not_sub_policy: {name: a, type: always_sample}}", read: readNot},
 		{name: "drop", example: "{drop_sub_policy: [{name: a, type: always_sample}]}", read: readDrop, onTop: true},
-		{name: "rate_limiting", example: "{}"},
-		{name: "bytes_limiting", example: "{}"},
-		{name: "ottl_condition", example: "{}"},
-		{name: "composite", example: "{}"},
+		{name: "rate_limiting", example: "{spans_per_second: 1000}", read: readRateLimiting, shared: true},
+		{name: "bytes_limiting", example: "{bytes_per_second: 1000000}", read: readBytesLimiting, shared: true},
+		{name: "composite", example: "{max_total_spans_per_second: 1000, composite_sub_policy: [{name: a, type: always_sample}]}", read: readComposite,
+			shared: true},
+		{name: "adaptive", example: "{keys: [service.name, http.route], sampling_percentage: 5}", read: readAdaptive, shared: true},
+		{name: "diversity", example: "{fingerprint: [service.name, http.route], traces: 1, period: 10m}", read: readDiversity, shared: true},
+		{name: "baseline_latency", example: "{keys: [service.name, http.route], quantile: 0.99}", read: readBaselineLatency, shared: true},
+		{name: "force", example: "{until: 2026-03-29T14:00:00Z, force_sub_policy: [{name: a, type: always_sample}]}", read: readForce, onTop: true},
 	}
 }
 
@@ -52,20 +59,23 @@ const (
 )
 
 type parser struct {
-	kinds []kind
-	errs  Errors
-	steps int
+	kinds   []kind
+	options Options
+	alone   bool // what is read is for single spans
+	errs    Errors
+	steps   int
 
 	tooDeep, overflow bool
 }
 
 // Parse reads the sequence below `policies:` and compiles it. The error is of type Errors and holds every mistake in
 // the list; the caller knows the name of the file.
-func Parse(list *yaml.Node) (*Plan, error) {
-	p := &parser{kinds: kinds()}
+func Parse(list *yaml.Node, o Options) (*Plan, error) {
+	p := &parser{kinds: kinds(), options: o}
 	top := p.topLevel(list)
+	rescue := p.rescueOn(o.Rescue)
 	if len(p.errs) == 0 {
-		plan, cells := compile(top)
+		plan, cells := compile(top, rescue, o)
 		if cells <= mostCells {
 			return plan, nil
 		}
@@ -74,6 +84,22 @@ func Parse(list *yaml.Node) (*Plan, error) {
 	}
 	p.errs.sort()
 	return nil, p.errs
+}
+
+// rescueOn reads the policies that a late span can match by itself.
+func (p *parser) rescueOn(list *yaml.Node) []Policy {
+	const path = "rescue_on"
+	if list == nil || list.Kind == yaml.ScalarNode && list.ShortTag() == "!!null" {
+		return nil
+	}
+	list = deref(list)
+	if list.Kind != yaml.SequenceNode {
+		p.errorf(list, path, "must be a list of policies, not %s", describe(list))
+		return nil
+	}
+	p.alone = true
+	defer func() { p.alone = false }()
+	return p.policies(list.Content, path, 0)
 }
 
 func (p *parser) topLevel(list *yaml.Node) []Policy {
@@ -138,7 +164,7 @@ func (p *parser) policy(n *yaml.Node, path string, depth int) Policy {
 		return policy
 	}
 	policy.Line, policy.Column = n.Line, n.Column
-	if depth == 0 {
+	if depth == 0 && !p.alone {
 		m.required("name", "errors")
 	}
 	policy.Name, policy.named = m.text("name")
@@ -154,7 +180,7 @@ func (p *parser) policy(n *yaml.Node, path string, depth int) Policy {
 	if policy.Name == "" {
 		policy.Name = k.name
 	}
-	if ok && k.read != nil {
+	if ok {
 		policy.rule = k.read(block)
 		if block != nil {
 			block.done()
@@ -183,11 +209,11 @@ func (p *parser) kind(m *mapping) *kind {
 		if k.name != name {
 			continue
 		}
-		if k.read == nil {
-			p.errorf(n, m.sub("type"), "%s is not supported yet; remove this policy", name)
-		}
 		if k.onTop && m.depth > 0 {
 			p.errorf(n, m.sub("type"), "%s works only in the list itself, not within another policy; use and instead", name)
+		}
+		if p.alone && (k.onTop || k.shared) {
+			p.errorf(n, m.sub("type"), "%s cannot be asked about a single late span; use policies that look at a span, such as status_code", name)
 		}
 		return k
 	}
@@ -230,7 +256,7 @@ func (p *parser) block(m *mapping, k *kind) (block *mapping, ok bool) {
 			p.errorf(f.key, path, "unknown key%s", hint)
 		}
 	}
-	if k == nil || k.example == "" || k.read == nil {
+	if k == nil || k.example == "" {
 		return nil, true
 	}
 	f := m.get(k.name)

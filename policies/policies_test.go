@@ -233,12 +233,12 @@ func TestParseSubtree(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Parse(doc.Content[0].Content[1].Content[1])
+	_, err := Parse(doc.Content[0].Content[1].Content[1], Options{})
 	const want = `3:54: policies[0].latency.threshold_ms: must be a number, not the text "no"`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
-	if _, err := Parse(nil); err == nil {
+	if _, err := Parse(nil, Options{}); err == nil {
 		t.Error("no node, no mistake")
 	}
 }

@@ -38,7 +38,7 @@ type nesting interface {
 // A gate is a node of the circuit.
 type gate interface {
 	// open reports whether the trace passes.
-	open(e *evaluation) bool
+	open(e *evaluation) answer
 }
 
 // compile fills the compiled fields of a policy and those within it.
@@ -64,4 +64,20 @@ func (p *Policy) canonical(b []byte) []byte {
 		b = p.Sub[i].canonical(b)
 	}
 	return append(b, '}')
+}
+
+// An answer is what a gate says about a trace.
+type answer uint8
+
+const (
+	no answer = iota
+	yes
+	failed // it could not be found out: the policy in the list that contains the gate has no vote
+)
+
+func isTrue(b bool) answer {
+	if b {
+		return yes
+	}
+	return no
 }

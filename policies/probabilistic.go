@@ -10,7 +10,8 @@ import (
 )
 
 // probabilistic passes a share of the traces, by a hash of the trace ID. It keeps exactly the traces that the
-// Collector's policy keeps with the same salt and percentage.
+// Collector's policy keeps with the same salt and percentage. Of traces whose tracestate tells that they were sampled before, or
+// their randomness, it passes those from a randomness on, so that all who sample them agree (OTEP 235).
 type probabilistic struct {
 	salt      string
 	percent   float64
@@ -46,21 +47,32 @@ func (r *probabilistic) text() string {
 }
 
 func (r *probabilistic) compile(c *compiler) gate {
-	return &hashGate{c.salt(r.salt, r.threshold), r.threshold}
+	limit := limitOf(r.percent / 100)
+	return &hashGate{c.salt(r.salt, r.threshold, limit), r.threshold, limit}
 }
+
+// limitOf returns the randomness from which on a share of all traces is.
+func limitOf(share float64) uint64 { return Never - uint64(math.Round(share*Never)) }
 
 type hashGate struct {
 	salt      int
 	threshold uint64
+	limit     uint64
 }
 
-func (g *hashGate) open(e *evaluation) bool { return e.hash(g.salt) <= g.threshold }
+func (g *hashGate) open(e *evaluation) answer {
+	if e.explicit {
+		return isTrue(e.randomness >= g.limit)
+	}
+	return isTrue(e.hash(g.salt) <= g.threshold)
+}
 
 // A salt is what trace IDs are hashed with, and all thresholds that hashes are compared with, in order.
 type salt struct {
 	text       string
 	state      uint64 // of the hash after the salt
 	thresholds []uint64
+	limits     []uint64 // the same for randomness, in no order
 }
 
 const (

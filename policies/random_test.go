@@ -49,7 +49,7 @@ func checkRandom(t *testing.T, seed uint64) {
 		if !(v.Probability > 0 && v.Probability <= 1) || v.Probability != 1 && !strings.Contains(text, "probabilistic") {
 			t.Errorf("%s\nprobability %v", text, v.Probability)
 		}
-		for i, w := range m.Explain(trace) {
+		for i, w := range m.Explain(trace, nil) {
 			if w.Passed != v.Matches(i) {
 				t.Errorf("%s\n%+v\nexplained otherwise than decided: %+v", text, tt, w)
 			}
@@ -208,7 +208,7 @@ func FuzzParse(f *testing.F) {
 		if yaml.Unmarshal([]byte(text), &doc) != nil {
 			return
 		}
-		plan, err := Parse(&doc)
+		plan, err := Parse(&doc, Options{})
 		if err != nil {
 			errs, ok := errors.AsType[Errors](err)
 			if !ok || len(errs) == 0 {
@@ -221,13 +221,13 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		again, err := Parse(&doc)
+		again, err := Parse(&doc, Options{})
 		if err != nil || again.Fingerprint() != plan.Fingerprint() {
 			t.Fatal("the same text, another fingerprint")
 		}
 		m, v := plan.NewMatcher(), &Verdict{}
 		tt := randomTrace(rand.New(rand.NewPCG(1, 2)))
-		m.Explain(tt.run(m, v))
+		m.Explain(tt.run(m, v), nil)
 		if !(v.Probability > 0 && v.Probability <= 1) {
 			t.Fatalf("probability %v", v.Probability)
 		}

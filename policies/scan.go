@@ -71,7 +71,11 @@ func (s *scan) finish(col *column) {
 }
 
 // attributes ORs into m what the attributes set.
-func (m *Matcher) attributes(attrs []wire.Attr, matches []uint64) {
+func (m *Matcher) attributes(attrs []wire.Attr, matches []uint64, resource bool) {
+	if m.plan.strict {
+		m.strictAttributes(attrs, matches, resource)
+		return
+	}
 	columns := m.plan.scan.columns
 	for i := range attrs {
 		a := &attrs[i]

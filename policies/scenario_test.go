@@ -56,7 +56,7 @@ func parseText(text string) (*Plan, error) {
 	if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
 		return nil, err
 	}
-	return Parse(&doc)
+	return Parse(&doc, Options{})
 }
 
 func describePlan(p *Plan) string {
@@ -86,7 +86,7 @@ func decideAll(t *testing.T, d *datadriven.TestData, text string, plan *Plan) st
 		checkNaive(t, text, tt, v)
 		fmt.Fprintf(&b, "%s: %s\n", tt.name, describeVerdict(plan, v))
 		if d.Cmd == "explain" {
-			describeWhy(&b, m.Explain(trace), 1)
+			describeWhy(&b, m.Explain(trace, nil), 1)
 		}
 	}
 	return b.String()

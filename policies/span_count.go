@@ -30,6 +30,6 @@ func (r *spanCount) text() string {
 
 func (r *spanCount) compile(*compiler) gate { return r }
 
-func (r *spanCount) open(e *evaluation) bool {
-	return e.trace.Spans >= r.least && (r.most == 0 || e.trace.Spans <= r.most)
+func (r *spanCount) open(e *evaluation) answer {
+	return isTrue(e.trace.Spans >= r.least && (r.most == 0 || e.trace.Spans <= r.most))
 }

@@ -61,11 +61,11 @@ func (r *statusCode) compile(c *compiler) gate {
 // anyBit passes if one of the bits is set.
 type anyBit []*spanBit
 
-func (g anyBit) open(e *evaluation) bool {
+func (g anyBit) open(e *evaluation) answer {
 	for _, b := range g {
-		if b.open(e) {
-			return true
+		if b.set(e.trace.Matches) {
+			return yes
 		}
 	}
-	return false
+	return no
 }

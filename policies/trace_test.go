@@ -187,7 +187,8 @@ func (tt *testTrace) run(m *Matcher, v *Verdict) *Trace {
 	for i := range m.plan.Keys().Len() {
 		keys[m.plan.Keys().Key(i)] = i
 	}
-	t := &Trace{ID: tt.id, Matches: make([]uint64, m.plan.Words())}
+	t := &Trace{ID: tt.id, Randomness: Randomness(tt.id), Matches: make([]uint64, m.plan.Words())}
+	c := &Context{}
 	for _, l := range tt.lines {
 		var attrs []wire.Attr
 		for _, a := range l.attrs {
@@ -196,12 +197,16 @@ func (tt *testTrace) run(m *Matcher, v *Verdict) *Trace {
 			}
 		}
 		if l.resource {
-			m.MatchResource(attrs, t.Matches)
+			c = &Context{Matches: make([]uint64, m.plan.Words())}
+			m.MatchResource(attrs, c.Matches)
+			for i := range m.plan.bitWords { // also of a resource without spans
+				t.Matches[i] |= c.Matches[i]
+			}
 			continue
 		}
 		s := l.span
 		s.TraceID, s.Attrs = tt.id, attrs
-		m.MatchSpan(&s, t.Matches)
+		m.MatchSpan(&s, c, t.Matches)
 		t.Spans++
 		if s.Start != 0 && (t.Start == 0 || s.Start < t.Start) {
 			t.Start = s.Start

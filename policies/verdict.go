@@ -1,14 +1,22 @@
 package policies
 
-import "thresher/internal/wire"
+import (
+	"math/bits"
 
-// Trace is all that a decision rests on.
+	"thresher/internal/wire"
+)
+
+// Trace is all that a decision rests on, besides the state of policies that depend on other traces.
 type Trace struct {
 	ID         wire.TraceID
+	Randomness uint64   // 56 bits: that of its tracestate, or else Randomness(ID)
+	Explicit   bool     // its tracestate has a randomness, or the threshold of an earlier sampler
 	Spans      uint64   // number of spans
 	Bytes      uint64   // size of the spans on the wire
 	Start, End uint64   // smallest start and largest end of its spans, Unix nanoseconds; 0: none known
-	Matches    []uint64 // what MatchResource and MatchSpan left; Plan.Words words
+	Matches    []uint64 // what MatchSpan left; Plan.Words words
+	Shape      []byte   // what Plan.ShapeOf told of its spans, one after the other
+	Due        int64    // partition time of the decision, Unix milliseconds
 	HasRoot    bool     // a span without parent is among its spans
 }
 
@@ -28,3 +36,18 @@ type Verdict struct {
 
 // Matches reports whether top-level policy i matched.
 func (v *Verdict) Matches(i int) bool { return v.Matched[i/64]>>(i%64)&1 == 1 }
+
+// Sole reports whether one policy alone matched.
+func (v *Verdict) Sole() bool {
+	n := 0
+	for _, w := range v.Matched {
+		n += bits.OnesCount64(w)
+	}
+	return n == 1
+}
+
+// Refuse makes it the verdict on a trace that no policy is asked about: not kept.
+func (v *Verdict) Refuse() {
+	v.Keep, v.Dropped, v.Policy, v.Probability = false, false, -1, 1
+	clear(v.Matched)
+}

@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
+	"thresher/buffer"
 	"thresher/internal/wire"
 )
 
@@ -29,9 +31,13 @@ type Checkpoint struct {
 	MaxTraceBytes          uint64
 	// Delivered are deliveries from Resume on that the backends have acknowledged.
 	Delivered []DeliveredKey
-	// Long are decisions of traces that began before ReplayFrom and were still alive at Resume: reading the log from
-	// ReplayFrom cannot tell how they were decided.
+	// Long are decisions of traces that began before ReplayFrom, or before StateAt, and were still alive at Resume: reading the
+	// log from ReplayFrom cannot tell how they were decided.
 	Long []LongTrace
+	// State is what policies that depend on other traces knew at partition time StateAt, after all decisions that were due by
+	// then. Decisions due later are made again from it. It is empty if there are no such policies.
+	State   []byte
+	StateAt int64
 }
 
 // DeliveredKey names a delivery independently of the process that made it: a trace by its first offset, late
@@ -55,10 +61,18 @@ type LongTrace struct {
 	LastSeen int64
 	Kept     bool
 	Policy   uint32
+	Share    float64 // the probability with which it was kept
+	// Reread is set if it began at or after ReplayFrom, so that its spans are read again, and before StateAt. If it is due by then
+	// when they are, this is how it was decided.
+	Reread bool
+}
+
+func longTrace(d *buffer.Decided) LongTrace {
+	return LongTrace{ID: d.ID, LastSeen: d.LastSeen, Kept: d.Kept, Policy: d.Policy, Share: d.Share}
 }
 
 // checkpointVersion is the first byte of the encoding. A reader refuses versions that it does not know.
-const checkpointVersion = 1
+const checkpointVersion = 2
 
 // maxDelivered bounds the delivered set, which with the rest stays below the 8 MiB of the topic. Deliveries
 // left out are delivered once more after a crash.
@@ -72,7 +86,7 @@ var ErrCheckpoint = errors.New("not a valid checkpoint")
 
 // MarshalBinary encodes the checkpoint. It never fails.
 func (c *Checkpoint) MarshalBinary() ([]byte, error) {
-	b := make([]byte, 0, 64+len(c.Delivered)*21+len(c.Long)*24)
+	b := make([]byte, 0, 64+len(c.Delivered)*21+len(c.Long)*32+len(c.State))
 	b = append(b, checkpointVersion)
 	b = binary.AppendUvarint(b, uint64(c.Resume))
 	b = binary.AppendVarint(b, c.Time)
@@ -94,13 +108,22 @@ func (c *Checkpoint) MarshalBinary() ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(c.Long)))
 	for _, l := range c.Long {
 		b = append(b, l.ID[:]...)
-		v := uint64(l.Policy) << 1
+		v := uint64(l.Policy) << 2
 		if l.Kept {
 			v |= 1
 		}
+		if l.Reread {
+			v |= 2
+		}
 		b = binary.AppendUvarint(b, v)
 		b = binary.AppendVarint(b, l.LastSeen)
+		if l.Kept {
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(l.Share))
+		}
 	}
+	b = binary.AppendVarint(b, c.StateAt)
+	b = binary.AppendUvarint(b, uint64(len(c.State)))
+	b = append(b, c.State...)
 	return b, nil
 }
 
@@ -125,9 +148,18 @@ func (c *Checkpoint) UnmarshalBinary(b []byte) error {
 	for n := d.count(18); n > 0; n-- {
 		l := LongTrace{ID: d.id()}
 		v := d.uvarint()
-		l.Kept, l.Policy = v&1 != 0, uint32(v>>1)
+		l.Kept, l.Reread, l.Policy = v&1 != 0, v&2 != 0, uint32(v>>2)
 		l.LastSeen = d.varint()
+		if l.Kept {
+			if l.Share = math.Float64frombits(d.uint64()); !(l.Share > 0 && l.Share <= 1) {
+				d.bad = true
+			}
+		}
 		c.Long = append(c.Long, l)
+	}
+	c.StateAt = d.varint()
+	if n := d.count(1); n > 0 {
+		c.State = bytes.Clone(d.take(n))
 	}
 	if d.bad || len(d.b) != 0 || c.Resume < 0 || c.Next < c.Resume || c.DecisionWait < 1 || c.RootWait < 0 {
 		return fmt.Errorf("%w: damaged (%d bytes)", ErrCheckpoint, len(b))

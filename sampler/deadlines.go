@@ -66,6 +66,9 @@ func (d *deadlines) remove(t *buffer.Trace) {
 // due reports whether there is a deadline that is not after now. Its list may have become empty.
 func (d *deadlines) due(now int64) bool { return len(d.heap) > 0 && d.heap[0].deadline <= now }
 
+// next returns the earliest deadline. There must be one.
+func (d *deadlines) next() int64 { return d.heap[0].deadline }
+
 // pop takes all traces with the earliest deadline out and appends them to due in creation order.
 func (d *deadlines) pop(due []buffer.Ref) []buffer.Ref {
 	at := d.popHeap()

@@ -5,29 +5,83 @@ import (
 	"thresher/policies"
 )
 
+// decideDue decides open traces that are in no deadline list any more and were due at the same time.
+func (m *Machine) decideDue(refs []buffer.Ref) {
+	for _, s := range m.sets {
+		if s == nil || !s.Plan.Stateful() {
+			continue
+		}
+		s.batch, s.decided = s.batch[:0], 0
+		for _, ref := range refs {
+			if t := m.traces.Trace(ref); t.Set == s.no {
+				s.batch = append(s.batch, m.trace(t, s, t.Deadline))
+			}
+		}
+		if len(s.batch) > 0 && m.snapshots.covers(s.batch[0].Due, false) {
+			s.matcher.Settle(s.batch)
+		}
+	}
+	for _, ref := range refs {
+		m.decide(ref, false)
+	}
+}
+
+// trace returns what policies see of an open trace.
+func (m *Machine) trace(t *buffer.Trace, s *policySet, due int64) policies.Trace {
+	v := policies.Trace{
+		ID: t.ID, Randomness: t.Randomness, Explicit: t.Explicit, Spans: uint64(t.Spans), Bytes: t.SpanBytes, Start: t.Start, End: t.End,
+		Matches: s.words.At(t.Matches), Due: due, HasRoot: t.HasRoot,
+	}
+	if s.Plan.Strict() {
+		v.Spans += uint64(t.Repeats)
+	}
+	if !t.Shape.Empty() {
+		v.Shape = m.traces.Pages.AppendTo(nil, t.Shape)
+	}
+	return v
+}
+
 // decide asks the policies about an open trace that is in no deadline list any more, hands it out, and remembers the decision.
 func (m *Machine) decide(ref buffer.Ref, early bool) {
 	t := m.traces.Trace(ref)
 	s := m.sets[t.Set]
 	v := &s.verdict
-	m.trace = policies.Trace{
-		ID: t.ID, Spans: uint64(t.Spans), Bytes: t.SpanBytes, Start: t.Start, End: t.End,
-		Matches: s.words.At(t.Matches), HasRoot: t.HasRoot,
+	due := t.Deadline
+	if early {
+		due = m.tau
 	}
-	s.matcher.Decide(&m.trace, v)
-	policy := uint32(0)
+	covered, competed := m.snapshots.covers(due, early), -1
+	if covered && s.Plan.Stateful() {
+		if early {
+			s.batch, s.decided = append(s.batch[:0], m.trace(t, s, due)), 0
+			s.matcher.Settle(s.batch)
+		}
+		competed = s.decided
+		s.decided++
+		s.matcher.DecideSettled(competed, v)
+	} else {
+		m.single = m.trace(t, s, due)
+		s.matcher.Decide(&m.single, v)
+	}
+	if early && s.Plan.Strict() {
+		v.Refuse()
+	}
+	keep, policy, share := v.Keep, uint32(0), v.Probability
 	if v.Policy >= 0 {
 		policy = s.policyNo[v.Policy]
 	}
+	if l, ok := m.snapshots.recalled[t.ID]; ok && !covered {
+		keep, policy, share = l.Kept, l.Policy, l.Share
+	}
 	if !t.Rebuilt {
-		m.countDecision(t, v.Keep, early, policy)
+		m.countDecision(t, s, early, policy)
 		switch {
-		case !v.Keep && !m.limits.DeliverDropped:
+		case !keep && !m.limits.DeliverDropped:
 			m.queue.set(t.Seq, settled)
 		case m.wasDelivered(DeliveredKey{Offset(t.FirstOffset), t.ID, false}):
 			m.queue.set(t.Seq, delivered)
 		default:
-			m.deliver(t, s, early, policy)
+			m.deliver(t, s, early, policy, competed)
 		}
 	}
 	s.words.Free(t.Matches)
@@ -35,11 +89,11 @@ func (m *Machine) decide(ref buffer.Ref, early bool) {
 		m.sets[s.no] = nil
 	}
 	m.traces.Decide(ref, buffer.Decided{
-		LastSeen: t.LastSeen, Age: age(t.LastSeen, t.FirstTime), Policy: policy, Kept: v.Keep,
+		LastSeen: t.LastSeen, Age: age(t.LastSeen, t.FirstTime), Policy: policy, Kept: keep, Share: share,
 	})
 }
 
-func (m *Machine) countDecision(t *buffer.Trace, keep, early bool, policy uint32) {
+func (m *Machine) countDecision(t *buffer.Trace, s *policySet, early bool, policy uint32) {
 	st := &m.stats
 	st.InFlight -= uint64(t.Spans)
 	if early {
@@ -59,7 +113,12 @@ func (m *Machine) countDecision(t *buffer.Trace, keep, early bool, policy uint32
 	st.DecisionAge[i]++
 	st.DecisionAgeSum += uint64(waited)
 	p := &st.Policies[policy]
-	if keep {
+	if v := &s.verdict; v.Keep {
+		if v.Sole() {
+			p.SoleTraces++
+			p.SoleSpans += uint64(t.Spans)
+			p.SoleBytes += t.SpanBytes
+		}
 		st.KeptTraces++
 		st.Kept += uint64(t.Spans)
 		st.BytesKept += t.SpanBytes
@@ -86,17 +145,23 @@ func (m *Machine) wasDelivered(k DeliveredKey) bool {
 	return true
 }
 
-// deliver hands out a decided trace.
-func (m *Machine) deliver(t *buffer.Trace, s *policySet, early bool, policy uint32) {
+// deliver hands out a decided trace. competed is its place in the batch of its set, -1 if it has none.
+func (m *Machine) deliver(t *buffer.Trace, s *policySet, early bool, policy uint32, competed int) {
 	v := &s.verdict
 	d := Delivery{
 		Seq: t.Seq, TraceID: t.ID, Offset: Offset(t.FirstOffset), Kept: v.Keep,
 		Policy: m.stats.Policies[policy].Name, Probability: v.Probability, Complete: v.Complete, Early: early,
 	}
-	for i, name := range s.Plan.Names() {
+	for i, name := range s.names {
 		if v.Matches(i) {
 			d.Matched = append(d.Matched, name)
 		}
+	}
+	if explain := m.limits.Explain; explain != nil && explain(t.ID) {
+		d.Why = m.why(t, s, competed)
+	}
+	if d.Kept {
+		d.mark = newMarker(s.Marks, &d)
 	}
 	if t.Spilled {
 		m.queue.wait(t.Seq, 1)
@@ -104,7 +169,7 @@ func (m *Machine) deliver(t *buffer.Trace, s *policySet, early bool, policy uint
 		m.fx.Deliveries = append(m.fx.Deliveries, d)
 		return
 	}
-	m.emit(d, m.payloads(t.Payload))
+	m.emit(d, m.payloads(t.Payload, d.mark))
 }
 
 // deliverLate hands out the late spans that one record had for a trace.
@@ -115,9 +180,12 @@ func (m *Machine) deliverLate(g *gathered) {
 	} else {
 		d := Delivery{
 			Seq: seq, TraceID: g.id, Offset: m.rec.offset, Late: true,
-			Kept: g.kept, Policy: m.stats.Policies[g.policy].Name,
+			Kept: g.kept, Policy: m.stats.Policies[g.policy].Name, Rescued: g.rescued, Probability: g.share,
 		}
-		m.emit(d, m.payloads(g.chain))
+		if d.Kept {
+			d.mark = newMarker(m.active.Marks, &d)
+		}
+		m.emit(d, m.payloads(g.chain, d.mark))
 	}
 	m.traces.Pages.Free(&g.chain, buffer.PagesFor(g.stored))
 }

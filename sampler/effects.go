@@ -2,6 +2,7 @@ package sampler
 
 import (
 	"thresher/internal/wire"
+	"thresher/policies"
 )
 
 // Effects are what the runner must carry out. They are valid until the next call of Machine.Clear, but payloads belong
@@ -24,9 +25,13 @@ type Delivery struct {
 
 	Policy      string   // the policy that decided; empty: none matched
 	Matched     []string // every top-level policy that matched; nil for late spans
-	Probability float64  // 0 for late spans
+	Probability float64  // with which the trace was kept; 0 for late spans of a dropped one
 	Complete    bool     // a root span was among the spans
 	Early       bool     // decided by size
+	Rescued     bool     // late spans of a trace that was dropped first: the spans before are not delivered
+
+	// Why explains the verdict, if Limits.Explain asked for it.
+	Why []policies.Explanation
 
 	// Spans is the number of spans in Payload.
 	Spans int
@@ -37,6 +42,7 @@ type Delivery struct {
 	Offsets []Offset
 
 	keys *wire.KeySet // of the policies that decided, for a Gathering
+	mark *marker      // what a Gathering writes on the spans, nil: nothing
 }
 
 // Invalid are spans without valid IDs, or damaged inside, from one record.

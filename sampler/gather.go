@@ -17,6 +17,7 @@ type Part struct {
 type Gathering struct {
 	id      wire.TraceID
 	keys    *wire.KeySet
+	mark    *marker
 	want    int
 	largest int
 	scratch wire.Scratch
@@ -33,7 +34,7 @@ func NewGathering(d *Delivery, maxPayload int) *Gathering {
 	if maxPayload == 0 {
 		maxPayload = defaultMaxPayload
 	}
-	return &Gathering{id: d.TraceID, keys: d.keys, want: d.Spans, largest: maxPayload, seen: make(map[uint64]struct{}, d.Spans)}
+	return &Gathering{id: d.TraceID, keys: d.keys, mark: d.mark, want: d.Spans, largest: maxPayload, seen: make(map[uint64]struct{}, d.Spans)}
 }
 
 // Add takes the next record. The error says that it cannot be decoded, which it could when it was read first.
@@ -46,6 +47,9 @@ func (g *Gathering) Parts() (parts []Part, whole bool) {
 	var asm wire.Assembler
 	size := 0
 	for i, p := range g.pieces {
+		if g.mark != nil {
+			_, p.span = g.mark.write(nil, p.span)
+		}
 		if size > 0 && size+len(p.span) > g.largest {
 			parts = append(parts, Part{asm.Len(), nil})
 			parts[len(parts)-1].Payload = asm.AppendTo(nil, &g.headers)

@@ -32,8 +32,11 @@ type Machine struct {
 	active  *policySet
 	maxWait int64 // the longest decision wait of any set so far
 
-	long   []wire.TraceID // decided traces that outlived maxWait
-	ghosts []ghost        // decisions that are forgotten, but not yet at the resume offset
+	snapshots memory
+
+	long    []wire.TraceID // decided traces that outlived maxWait
+	rescued []rescue       // not before the resume offset
+	ghosts  []ghost        // decisions that are forgotten, but not yet at the resume offset
 
 	swept   int64 // partition time of the last sweep
 	trimmed int64
@@ -42,18 +45,25 @@ type Machine struct {
 	policyNo map[string]uint32 // index into stats.Policies; 0 is "no policy"
 	fx       Effects
 
-	rec   record
-	due   []buffer.Ref
-	asm   wire.Assembler
-	walk  wire.Scratch
-	trace policies.Trace
-	bytes []byte
+	rec    record
+	due    []buffer.Ref
+	asm    wire.Assembler
+	walk   wire.Scratch
+	single policies.Trace
+	bytes  []byte
+	marked []byte
 }
 
 // ghost is a decision that has left the map.
 type ghost struct {
 	LongTrace
 	first int64 // partition time of the trace's first span
+}
+
+// rescue is a dropped trace that is kept since the record at an offset.
+type rescue struct {
+	id     wire.TraceID
+	offset Offset
 }
 
 // policySet is a plan in use, with the memory that belongs to it.
@@ -65,8 +75,16 @@ type policySet struct {
 	// resources caches what each resource header contributes, by header number.
 	resources []uint64
 	known     []bool
+	names     []string // of the policies
 	policyNo  []uint32 // index into Machine.stats.Policies, by policy
+	rescueNo  []uint32 // the same, by policy of rescue_on
 	verdict   policies.Verdict
+
+	// If policies depend on other traces, traces are decided in steps of tick milliseconds of partition time, all of a step
+	// together: batch. Otherwise tick is 1.
+	tick    int64
+	batch   []policies.Trace
+	decided int // how many of the batch are decided
 }
 
 // New returns a machine that begins at the start of a log, or at a place before which nothing matters. The error says
@@ -88,6 +106,8 @@ func New(l Limits, s Settings) (*Machine, error) {
 		policyNo: map[string]uint32{"": 0},
 		swept:    math.MinInt64,
 		trimmed:  math.MinInt64,
+
+		snapshots: memory{from: math.MinInt64},
 	}
 	m.stats.Policies = []PolicyStats{{}}
 	m.deadlines = newDeadlines(m.traces)
@@ -121,11 +141,19 @@ func Restore(l Limits, s Settings, c *Checkpoint) (*Machine, error) {
 		}
 	}
 	samePolicies := c.Policies == s.Plan.Fingerprint()
+	m.snapshots.restore(m, c)
 	for _, t := range c.Long {
+		if t.Reread {
+			if !samePolicies {
+				t.Policy = 0
+			}
+			m.snapshots.recall(t)
+			continue
+		}
 		if open, decided := m.traces.Find(&t.ID); open != 0 || decided != 0 || t.ID == (wire.TraceID{}) {
 			continue // an earlier life of the trace comes first; later ones are read from the log
 		}
-		d := buffer.Decided{ID: t.ID, LastSeen: t.LastSeen, Kept: t.Kept, Age: age(t.LastSeen, c.ReplayFrom-1)}
+		d := buffer.Decided{ID: t.ID, LastSeen: t.LastSeen, Kept: t.Kept, Share: t.Share, Age: age(t.LastSeen, c.ReplayFrom-1)}
 		if samePolicies && int(t.Policy) < len(m.stats.Policies) {
 			d.Policy = t.Policy
 		}
@@ -151,6 +179,9 @@ func (m *Machine) SetPolicies(s Settings) error {
 func (m *Machine) swap(s Settings) {
 	old := m.active
 	m.use(s)
+	if m.active.Plan.Stateful() { // policies that are in both go on; what was just written can be read
+		_ = m.active.matcher.SetState(old.matcher.AppendState(nil))
+	}
 	if old.words.Len() == 0 {
 		m.sets[old.no] = nil
 	}
@@ -168,17 +199,36 @@ func (m *Machine) use(s Settings) {
 		m.sets = append(m.sets, nil)
 	}
 	m.sets[set.no] = set
-	for _, name := range s.Plan.Names() {
+	set.names, set.tick = s.Plan.Names(), 1
+	if s.Plan.Stateful() {
+		set.tick = policies.Tick
+	}
+	set.policyNo, set.rescueNo = m.numbers(set.names), m.numbers(s.Plan.RescueNames())
+	m.active = set
+	m.maxWait = max(m.maxWait, s.DecisionWait+set.tick-1)
+}
+
+// numbers returns the places of policies in the statistics.
+func (m *Machine) numbers(names []string) []uint32 {
+	var numbers []uint32
+	for _, name := range names {
 		no, ok := m.policyNo[name]
 		if !ok {
 			no = uint32(len(m.stats.Policies))
 			m.policyNo[name] = no
 			m.stats.Policies = append(m.stats.Policies, PolicyStats{Name: name})
 		}
-		set.policyNo = append(set.policyNo, no)
+		numbers = append(numbers, no)
 	}
-	m.active = set
-	m.maxWait = max(m.maxWait, s.DecisionWait)
+	return numbers
+}
+
+// deadline returns when a trace of the set is decided that may wait until t.
+func (s *policySet) deadline(t int64) int64 {
+	if over := t % s.tick; over != 0 {
+		t += s.tick - over
+	}
+	return t
 }
 
 // Record applies the record at an offset. The timestamp is the record's, in Unix milliseconds. Offsets must grow. The error
@@ -289,6 +339,14 @@ func (m *Machine) Stats() Stats {
 	s.HeapBytes = m.traces.Pages.Held() + m.traces.IDs.Held()
 	s.Unsettled = int(m.queue.end - m.queue.next)
 	s.Policies = append([]PolicyStats(nil), s.Policies...)
+	for _, set := range m.sets {
+		if set == nil {
+			continue
+		}
+		for i, n := range set.matcher.Failed() {
+			s.Policies[set.policyNo[i]].Failed += n
+		}
+	}
 	return s
 }
 
@@ -311,6 +369,7 @@ func (m *Machine) Fire(o Offset, timestamp int64, bytes int) (more bool) {
 func (m *Machine) fire(t int64, bytes int) (more bool) {
 	t = min(max(t, 0), latestTime)
 	m.tau = max(m.tau, t)
+	m.snapshots.begin(m)
 	first := len(m.fx.Deliveries)
 	for m.deadlines.due(m.tau) {
 		for ; first < len(m.fx.Deliveries); first++ {
@@ -319,11 +378,11 @@ func (m *Machine) fire(t int64, bytes int) (more bool) {
 		if bytes < 0 {
 			return true
 		}
+		m.snapshots.before(m, m.deadlines.next())
 		m.due = m.deadlines.pop(m.due[:0])
-		for _, ref := range m.due {
-			m.decide(ref, false)
-		}
+		m.decideDue(m.due)
 	}
+	m.snapshots.before(m, m.tau+1)
 	m.forgetExpired()
 	if m.tau >= m.swept+1000 || m.swept == math.MinInt64 {
 		m.sweep()
@@ -363,7 +422,7 @@ func (m *Machine) remember(d *buffer.Decided) {
 		return
 	}
 	if _, at := m.resume(); d.LastSeen+m.limits.LateWindow > at {
-		m.ghosts = append(m.ghosts, ghost{LongTrace{d.ID, d.LastSeen, d.Kept, d.Policy}, d.LastSeen - int64(d.Age)})
+		m.ghosts = append(m.ghosts, ghost{longTrace(d), d.LastSeen - int64(d.Age)})
 	}
 }
 
@@ -398,6 +457,13 @@ func (m *Machine) Checkpoint() *Checkpoint {
 		return c
 	}
 	c.ReplayFrom = at - m.limits.LateWindow - m.maxWait
+	state := m.snapshots.at(c.ReplayFrom)
+	c.ReplayFrom = min(c.ReplayFrom, state.from)
+	// What began before is not read again. What began before the state is as of is, and was decided without it or will be recalled.
+	recalled := max(c.ReplayFrom, state.at)
+	if len(state.state) > 0 {
+		c.State, c.StateAt = state.state, state.at
+	}
 	for n := m.queue.first; n < m.queue.end && len(c.Delivered) < maxDelivered; n++ {
 		if it := m.queue.at(n); it.state == delivered && !r.Settles(it.offset) {
 			c.Delivered = append(c.Delivered, DeliveredKey{it.offset, it.id, it.late})
@@ -411,18 +477,31 @@ func (m *Machine) Checkpoint() *Checkpoint {
 		}
 	}
 	slices.SortFunc(c.Delivered[again:], DeliveredKey.compare)
+	// What a record from the resume offset on has rescued is not rescued yet there.
+	m.rescued = slices.DeleteFunc(m.rescued, func(x rescue) bool { return r.Settles(x.offset) })
+	later := map[wire.TraceID]bool{}
+	for _, x := range m.rescued {
+		later[x.id] = true
+	}
+	long := func(l LongTrace, first int64) {
+		if first >= recalled || len(c.Long) == maxLong {
+			return
+		}
+		if l.Reread = first >= c.ReplayFrom; later[l.ID] {
+			l.Kept, l.Policy, l.Share = false, 0, 0
+		}
+		c.Long = append(c.Long, l)
+	}
 	// A ghost is an earlier life of its trace, so it stands before a later one of the same ID.
 	ghosts := m.ghosts[:0]
 	for _, g := range m.ghosts {
 		if g.LastSeen+m.limits.LateWindow > at {
 			ghosts = append(ghosts, g)
-			if g.first < c.ReplayFrom && len(c.Long) < maxLong {
-				c.Long = append(c.Long, g.LongTrace)
-			}
+			long(g.LongTrace, g.first)
 		}
 	}
 	m.ghosts = ghosts
-	long := m.long[:0]
+	living := m.long[:0]
 	for _, id := range m.long {
 		_, ref := m.traces.Find(&id)
 		if ref == 0 {
@@ -432,12 +511,10 @@ func (m *Machine) Checkpoint() *Checkpoint {
 		if int64(d.Age) <= m.maxWait || d.LastSeen+m.limits.LateWindow <= at {
 			continue
 		}
-		long = append(long, id)
-		if d.LastSeen-int64(d.Age) < c.ReplayFrom && len(c.Long) < maxLong {
-			c.Long = append(c.Long, LongTrace{id, d.LastSeen, d.Kept, d.Policy})
-		}
+		living = append(living, id)
+		long(longTrace(d), d.LastSeen-int64(d.Age))
 	}
-	m.long = long
+	m.long = living
 	return c
 }
 

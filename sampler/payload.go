@@ -97,9 +97,9 @@ func nextPiece(b []byte) (p piece, rest []byte) {
 }
 
 // payloads assembles the spans stored in a chain into one or more parts, of at most limits.MaxPayload unless a single
-// span is larger.
-func (m *Machine) payloads(c buffer.Chain) []Part {
-	m.bytes = m.traces.Pages.AppendTo(m.bytes[:0], c)
+// span is larger. mark, if not nil, writes on them.
+func (m *Machine) payloads(c buffer.Chain, mark *marker) []Part {
+	m.bytes, m.marked = m.traces.Pages.AppendTo(m.bytes[:0], c), m.marked[:0]
 	var out []Part
 	n := 0
 	for b := m.bytes; len(b) > 0; {
@@ -108,6 +108,9 @@ func (m *Machine) payloads(c buffer.Chain) []Part {
 		if n > 0 && n+len(p.span) > m.limits.MaxPayload {
 			out = append(out, m.assemble())
 			n = 0
+		}
+		if mark != nil {
+			m.marked, p.span = mark.write(m.marked, p.span)
 		}
 		m.asm.Add(p.resource, p.scope, p.span)
 		n += len(p.span)
@@ -127,5 +130,8 @@ func (m *Machine) shrink() {
 	const most = 4 << 20
 	if cap(m.bytes) > most {
 		m.bytes = nil
+	}
+	if cap(m.marked) > most {
+		m.marked = nil
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 
 	"thresher/buffer"
+	"thresher/internal/tracestate"
 	"thresher/internal/wire"
+	"thresher/policies"
 )
 
 // record applies the spans of one record, as the visitor of wire.Walk.
@@ -23,6 +25,8 @@ type record struct {
 
 	span  wire.Span
 	attrs []wire.Attr
+	where policies.Context // of the span
+	shape []byte
 
 	late    []gathered
 	invalid gathered
@@ -31,13 +35,15 @@ type record struct {
 
 // gathered are spans of one record that leave it together: late spans of a trace, or invalid ones.
 type gathered struct {
-	ref    buffer.Ref // the decision that the late spans follow
-	id     wire.TraceID
-	kept   bool
-	policy uint32
-	spans  int
-	stored uint64
-	chain  buffer.Chain
+	ref     buffer.Ref // the decision that the late spans follow
+	id      wire.TraceID
+	kept    bool
+	rescued bool
+	policy  uint32
+	share   float64
+	spans   int
+	stored  uint64
+	chain   buffer.Chain
 }
 
 // serverSpace sets the spans of kind SERVER apart: instrumentation in the tradition of Zipkin gives a client span and its server
@@ -152,7 +158,8 @@ func (r *record) open() (buffer.Ref, *buffer.Trace) {
 	}
 	t.FirstOffset, t.LastOffset = int64(r.offset), int64(r.offset)
 	t.FirstTime = m.tau
-	t.Deadline = m.tau + s.DecisionWait
+	t.Deadline = s.deadline(m.tau + s.DecisionWait)
+	t.Randomness = policies.Randomness(r.span.TraceID)
 	t.Set = s.no
 	t.Matches = s.words.Alloc()
 	m.deadlines.add(ref, t)
@@ -169,26 +176,18 @@ func (r *record) add(ref buffer.Ref, t *buffer.Trace, raw []byte) {
 		m.stats.BytesIn += uint64(len(raw))
 	}
 	*count++
-	if !m.traces.IDs.Add(&t.IDs, spanKey(&r.span)) {
+	s := m.sets[t.Set]
+	fresh := m.traces.IDs.Add(&t.IDs, spanKey(&r.span))
+	if fresh || s.Plan.Strict() { // the Collector does not recognise repeated spans
+		r.contribute(s, t, raw)
+	}
+	if !fresh {
+		t.Repeats++
 		if !t.Rebuilt {
 			m.stats.Duplicate++
 		}
 		return
 	}
-	s := m.sets[t.Set]
-	if s != m.active { // it began under earlier policies, which look at other keys
-		_ = wire.ScanSpan(raw, s.Plan.Keys(), &r.span) // it was scanned without error just now
-	}
-	match := s.words.At(t.Matches)
-	bits, _ := r.bits(s) // the resource was found sound when it came
-	for i, w := range bits {
-		match[i] |= w
-	}
-	s.matcher.MatchSpan(&r.span, match)
-	if st := r.span.Start; st != 0 && (t.Start == 0 || st < t.Start) {
-		t.Start = st
-	}
-	t.End = max(t.End, r.span.End)
 	t.Spans++
 	t.SpanBytes += uint64(len(raw))
 	if !t.Rebuilt {
@@ -197,7 +196,7 @@ func (r *record) add(ref buffer.Ref, t *buffer.Trace, raw []byte) {
 	}
 	if r.span.Root() {
 		t.HasRoot = true
-		if d := m.tau + s.RootWait; s.RootWait > 0 && d < t.Deadline {
+		if d := s.deadline(m.tau + s.RootWait); s.RootWait > 0 && d < t.Deadline {
 			m.deadlines.remove(t)
 			t.Deadline = d
 			m.deadlines.add(ref, t)
@@ -210,6 +209,47 @@ func (r *record) add(ref buffer.Ref, t *buffer.Trace, raw []byte) {
 	}
 }
 
+// contribute adds to the summary of an open trace what policies want to know of the current span.
+func (r *record) contribute(s *policySet, t *buffer.Trace, raw []byte) {
+	m := r.m
+	if s != m.active { // it began under earlier policies, which look at other keys
+		_ = wire.ScanSpan(raw, s.Plan.Keys(), &r.span) // it was scanned without error just now
+	}
+	r.stand(s)
+	s.matcher.MatchSpan(&r.span, &r.where, s.words.At(t.Matches))
+	if st := r.span.Start; st != 0 && (t.Start == 0 || st < t.Start) {
+		t.Start = st
+	}
+	t.End = max(t.End, r.span.End)
+	if len(r.span.TraceState) > 0 {
+		r.randomness(t)
+	}
+	if n := s.Plan.ShapeBytes(); n > 0 && int(t.Shaped) < n*policies.MostShaped {
+		r.shape = s.Plan.AppendShape(r.shape[:0], &r.span, &r.where)
+		m.traces.Pages.Append(&t.Shape, r.shape)
+		t.Shaped += uint32(len(r.shape))
+	}
+}
+
+// stand fills in what the current span stands in.
+func (r *record) stand(s *policySet) {
+	bits, _ := r.bits(s) // the resource was found sound when it came
+	r.where = policies.Context{Resource: r.resource, Scope: r.scope, Matches: bits, Now: r.m.tau}
+}
+
+// randomness takes what the tracestate of the current span says about sampling into its trace. The first span that has a
+// randomness tells it.
+func (r *record) randomness(t *buffer.Trace) {
+	ot, ok := tracestate.ScanOT(r.span.TraceState)
+	if !ok {
+		return
+	}
+	if ot.HasRV && !t.HasRV {
+		t.Randomness, t.HasRV = ot.RV, true
+	}
+	t.Explicit = t.Explicit || ot.HasRV || ot.HasTH
+}
+
 // follow treats the current span as late: its trace is decided.
 func (r *record) follow(ref buffer.Ref, d *buffer.Decided, raw []byte) {
 	m := r.m
@@ -219,6 +259,7 @@ func (r *record) follow(ref buffer.Ref, d *buffer.Decided, raw []byte) {
 	if int64(was) <= m.maxWait && int64(d.Age) > m.maxWait {
 		m.long = append(m.long, d.ID)
 	}
+	rescued := r.rescues(d, len(raw))
 	fresh := !d.Kept || m.traces.IDs.Add(&d.IDs, spanKey(&r.span))
 	if r.settled {
 		m.stats.Rebuilt++
@@ -240,11 +281,35 @@ func (r *record) follow(ref buffer.Ref, d *buffer.Decided, raw []byte) {
 		}
 	}
 	// Late may be left from an earlier record.
-	if d.Late == 0 || int(d.Late) > len(r.late) || r.late[d.Late-1].ref != ref {
-		r.late = append(r.late, gathered{ref: ref, id: d.ID, kept: d.Kept, policy: d.Policy})
+	if d.Late == 0 || int(d.Late) > len(r.late) || r.late[d.Late-1].ref != ref || rescued {
+		r.late = append(r.late, gathered{ref: ref, id: d.ID, kept: d.Kept, policy: d.Policy, share: d.Share, rescued: d.Rescued})
 		d.Late = uint32(len(r.late))
 	}
 	r.gather(&r.late[d.Late-1], raw)
+}
+
+// rescues makes the decision not to keep a trace one to keep it from now on, if the current span by itself matches a policy of
+// rescue_on and no drop policy decided.
+func (r *record) rescues(d *buffer.Decided, bytes int) bool {
+	m, s := r.m, r.m.active
+	if d.Kept || d.Policy != 0 {
+		return false
+	}
+	if len(s.rescueNo) == 0 {
+		return false
+	}
+	r.stand(s)
+	i := s.matcher.Rescues(&r.span, &r.where, bytes)
+	if i < 0 {
+		return false
+	}
+	d.Kept, d.Rescued, d.Policy, d.Share = true, true, s.rescueNo[i], 1
+	m.rescued = append(m.rescued, rescue{d.ID, r.offset})
+	if !r.settled {
+		m.stats.RescuedTraces++
+		m.stats.Policies[d.Policy].RescuedTraces++
+	}
+	return true
 }
 
 // reject sets a span aside that can be no part of a trace.
@@ -275,14 +340,14 @@ func (r *record) end() {
 	r.late = r.late[:0]
 	if g := &r.invalid; g.spans > 0 {
 		m := r.m
-		for _, p := range m.payloads(g.chain) {
+		for _, p := range m.payloads(g.chain, nil) {
 			m.fx.Invalid = append(m.fx.Invalid, Invalid{Offset: r.offset, Spans: p.Spans, Reason: r.reason.Error(), Payload: p.Payload})
 		}
 		m.traces.Pages.Free(&g.chain, buffer.PagesFor(g.stored))
 		r.invalid, r.reason = gathered{}, nil
 	}
 	// Nothing here may hold on to the record: it shares its memory with a whole fetch.
-	r.resource, r.scope, r.damaged = nil, nil, nil
+	r.resource, r.scope, r.damaged, r.where = nil, nil, nil, policies.Context{}
 	clear(r.span.Attrs[:cap(r.span.Attrs)])
 	clear(r.attrs[:cap(r.attrs)])
 	r.span = wire.Span{Attrs: r.span.Attrs[:0]}

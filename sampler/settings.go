@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"thresher/buffer"
+	"thresher/internal/wire"
 	"thresher/policies"
 )
 
@@ -15,9 +16,29 @@ type Settings struct {
 	DecisionWait int64
 	// RootWait is how long after its root span a trace is decided, if that is earlier. 0: the root changes nothing.
 	RootWait int64
-	// MaxTraceBytes is the size of spans at which a trace is decided at once. 0: no limit.
+	// MaxTraceBytes is the size of spans at which a trace is decided at once. 0: no limit. If Plan is strict it is not kept.
 	MaxTraceBytes uint64
+	// Marks are what is written on kept spans.
+	Marks Marks
 }
+
+// Marks say what delivery writes on kept spans.
+type Marks struct {
+	// Reasons is on which spans the attributes thresher.policy and thresher.probability are.
+	Reasons Reasons
+	// Thresholds puts the probability into the tracestate of all spans, as OTEP 235 has it.
+	Thresholds bool
+}
+
+// Reasons say which spans carry why they were kept.
+type Reasons uint8
+
+// On no span; on the root span, or the first span of a trace without; on all.
+const (
+	ReasonsOff Reasons = iota
+	ReasonsRoot
+	ReasonsAll
+)
 
 // Limits are what a machine keeps for its whole life.
 type Limits struct {
@@ -38,6 +59,8 @@ type Limits struct {
 	Seed buffer.Seed
 	// MaxPayload is the size in bytes above which a delivery is cut into parts. 0: 1 MiB.
 	MaxPayload int
+	// Explain, if not nil, says which traces are to be explained: Delivery.Why.
+	Explain func(wire.TraceID) bool
 }
 
 const defaultMaxPayload = 1 << 20
@@ -67,6 +90,7 @@ type Stats struct {
 	EarlyTraces               uint64 // decided by size, before their deadline
 	RootlessTraces            uint64 // decided without a root span
 	SpilledTraces             uint64 // whose payload was given up for the budget
+	RescuedTraces             uint64 // dropped, and kept from then on for a late span
 	Forgotten                 uint64 // decisions forgotten before their time, for the limit
 	Redelivered               uint64 // deliveries decided again and recognised as made before the restart
 	Records, DamagedRecords   uint64
@@ -88,4 +112,9 @@ type PolicyStats struct {
 	Name                             string
 	KeptTraces, KeptSpans, KeptBytes uint64
 	DroppedTraces, DroppedSpans      uint64
+	// Sole are those of the kept that no other policy matched: what would not be kept without this one.
+	SoleTraces, SoleSpans, SoleBytes uint64
+	RescuedTraces                    uint64 // for a late span that this policy of rescue_on matched
+	// Failed is how often a condition of the policy could not be evaluated, so that it had no vote.
+	Failed uint64
 }

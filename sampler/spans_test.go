@@ -122,7 +122,7 @@ func parsePlan(text string) (*policies.Plan, error) {
 	if len(n.Content) == 0 {
 		return nil, fmt.Errorf("no policies")
 	}
-	return policies.Parse(n.Content[0])
+	return policies.Parse(n.Content[0], policies.Options{})
 }
 
 func mustPlan(t testing.TB, text string) *policies.Plan {

@@ -1,12 +1,14 @@
 package twin
 
 import (
+	"encoding/binary"
 	"hash/fnv"
 	"math"
 	"math/big"
 	"regexp"
 	"slices"
 
+	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/sampling"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
@@ -179,10 +181,37 @@ func (p Probabilistic) Eval(spans []Span) bool {
 		salt = "default-hash-seed"
 	}
 	id := spans[0].Span.TraceID()
+	if r, given := randomness(spans); given {
+		return r >= 1<<56-uint64(math.Round(p.Percentage/100*(1<<56)))
+	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(salt)) // a hash does not fail
 	_, _ = h.Write(id[:])
 	return h.Sum64() <= threshold(p.Percentage)
+}
+
+// randomness is that of the trace, and true if a tracestate tells it, or a threshold by which the trace was sampled before.
+func randomness(spans []Span) (r uint64, given bool) {
+	id := spans[0].Span.TraceID()
+	r = binary.BigEndian.Uint64(id[8:]) & (1<<56 - 1)
+	told := false
+	for _, s := range spans {
+		state, err := sampling.NewW3CTraceState(s.Span.TraceState().AsRaw())
+		if err != nil {
+			continue
+		}
+		ot := state.OTelValue()
+		if rv, has := ot.RValueRandomness(); has {
+			if !told {
+				r = rv.Unsigned()
+			}
+			told, given = true, true
+		}
+		if _, has := ot.TValueThreshold(); has {
+			given = true
+		}
+	}
+	return r, given
 }
 
 // threshold is the given percentage of 2^64-1, computed as the Collector does, to the bit.

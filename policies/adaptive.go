@@ -1,0 +1,124 @@
+package policies
+
+import (
+	"fmt"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// adaptive passes a goal's worth of traces and spreads it over keys, so that rare keys are seen and heavy ones are cut. The
+// probability of a key for a period follows from what its traces weighed in the periods before, see emaRates.
+type adaptive struct {
+	keys     []string
+	unit     string // what the goal counts: "" a share of traces, or traces, spans, bytes a second
+	goal     float64
+	settings emaSettings
+
+	by   keyed
+	plan *Plan
+}
+
+func readAdaptive(m *mapping) rule {
+	r := &adaptive{settings: emaSettings{tick: Tick, weight: 0.5}}
+	const example = "[service.name, http.route]"
+	m.required("keys", example)
+	r.keys = readKeys(m, "keys", example)
+	goals := []string{"sampling_percentage", "traces_per_second", "spans_per_second", "bytes_per_second"}
+	var first *yaml.Node
+	for _, g := range goals {
+		v, n := m.number(g)
+		switch {
+		case n == nil:
+			continue
+		case first != nil:
+			m.p.errorf(n, m.sub(g), "is a second goal; write one of %s", joined(goals))
+			continue
+		case v <= 0 || g == goals[0] && v > 100:
+			most := ""
+			if g == goals[0] {
+				most = " and at most 100"
+			}
+			m.p.errorf(n, m.sub(g), "must be above 0%s, but is %s", most, n.Value)
+		}
+		first = n
+		r.goal, r.unit = v, map[string]string{goals[1]: "traces", goals[2]: "spans", goals[3]: "bytes"}[g]
+	}
+	if first == nil {
+		m.p.errorf(m.at, m.path, "has no goal; write one of %s, such as %s: 5", joined(goals), goals[0])
+	}
+	s := &r.settings
+	s.period = m.period("adjustment_period", 15_000)
+	s.maxKeys = int(m.positive("max_keys", 500))
+	if weight, n := m.number("weight"); n != nil {
+		if weight <= 0 || weight > 1 {
+			m.p.errorf(n, m.sub("weight"), "must be above 0 and at most 1, but is %s", n.Value)
+		}
+		s.weight = weight
+	}
+	if r.unit == "" {
+		s.share = r.goal / 100
+	} else {
+		s.amount = r.goal * float64(s.period) / 1000 / float64(max(m.p.options.Partitions, 1))
+		s.most = 2
+	}
+	return r
+}
+
+func (r *adaptive) text() string {
+	goal := strconv.FormatFloat(r.goal, 'f', -1, 64)
+	if r.unit == "" {
+		goal += " % of traces"
+	} else {
+		goal += " " + r.unit + " a second"
+	}
+	s := r.settings
+	return fmt.Sprintf("%s, spread over %s (each %s, weight %g, at most %d kinds)", goal, joinedKeys(r.keys), inWords(s.period), s.weight, s.maxKeys)
+}
+
+func (r *adaptive) compile(c *compiler) gate {
+	r.plan, r.by = c.plan, c.keyed(r.keys)
+	return c.valve(r, r.text()+strconv.FormatFloat(r.settings.amount, 'g', -1, 64), 0)
+}
+
+func (r *adaptive) newState() valveState {
+	return &adaptiveState{adaptive: r, rates: newEMARates(r.settings)}
+}
+
+type adaptiveState struct {
+	*adaptive
+	rates  *emaRates
+	claims []emaClaim
+	who    []int // the traces of the claims
+	others []int
+}
+
+func (s *adaptiveState) settle(b *batch, v int) {
+	s.claims, s.who, s.others = s.claims[:0], s.who[:0], s.others[:0]
+	for i := range b.traces {
+		if !b.stake(i, v).matters {
+			s.others = append(s.others, i)
+			continue
+		}
+		t, weight := &b.traces[i], uint64(1)
+		switch s.unit {
+		case "spans":
+			weight = t.Spans
+		case "bytes":
+			weight = t.Bytes
+		}
+		s.claims = append(s.claims, emaClaim{key: s.by.of(s.plan, t), weight: weight})
+		s.who = append(s.who, i)
+	}
+	s.rates.settle(s.claims, b.now)
+	for i, c := range s.claims {
+		b.set(s.who[i], v, isTrue(b.traces[s.who[i]].Randomness >= c.threshold), c.threshold)
+	}
+	for _, i := range s.others {
+		b.set(i, v, no, s.rates.threshold(s.by.of(s.plan, &b.traces[i])))
+	}
+}
+
+func (s *adaptiveState) appendTo(b []byte) []byte { return s.rates.appendTo(b) }
+
+func (s *adaptiveState) decode(d *stateDecoder) { s.rates.decode(d) }

@@ -1,0 +1,322 @@
+package policies
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"thresher/internal/suggest"
+)
+
+// composite passes traces that policies within pass, each up to its share of a number of spans a second, in their order: a trace
+// for which one has no room left is offered to the next that it passes. All together do not exceed the number.
+//
+// In the Collector the first policy that a trace passes decides, full or not, in the order of the list whatever policy_order
+// says, and the sum of the shares can exceed the number.
+type composite struct {
+	within     []Policy
+	order      []int     // of the policies within
+	allocated  []float64 // spans a second, of all partitions, by policy within
+	total      int64     // spans a second, of all partitions
+	partitions int
+	strict     bool
+}
+
+// mostWithin is the number of policies in a composite: which of them a trace passes is a word.
+const mostWithin = 64
+
+func readComposite(m *mapping) rule {
+	r := &composite{partitions: max(m.p.options.Partitions, 1), strict: m.p.options.Strict}
+	m.required("max_total_spans_per_second", "1000")
+	r.total = m.positive("max_total_spans_per_second", 1)
+	r.within = readWithin(m, "composite_sub_policy")
+	if len(r.within) > mostWithin {
+		m.p.errorf(m.at, m.sub("composite_sub_policy"), "has %d policies, more than %d; use several composites", len(r.within), mostWithin)
+		return r
+	}
+	var names []string
+	for i, p := range r.within {
+		if slices.Contains(names, p.Name) && p.named != nil {
+			m.p.errorf(p.named, fmt.Sprintf("%s[%d].name", m.sub("composite_sub_policy"), i), "%s is already the name of a policy here; names"+
+				" must differ", quote(p.Name))
+		}
+		names = append(names, p.Name)
+	}
+	r.readOrder(m, names)
+	r.readAllocation(m, names)
+	return r
+}
+
+// within returns the index of a name in a list of the policies within, which it reports if there is none.
+func (m *mapping) withinNamed(i item, names []string) int {
+	at := slices.Index(names, i.text)
+	if at < 0 {
+		hint := suggest.DidYouMean(i.text, names)
+		if hint == "" {
+			hint = "; they are " + joined(names)
+		}
+		m.p.errorf(i.node, i.path, "%s is not the name of a policy in composite_sub_policy%s", quote(i.text), hint)
+	}
+	return at
+}
+
+func (r *composite) readOrder(m *mapping, names []string) {
+	if m.get("policy_order") != nil && !m.emptyList("policy_order") {
+		for _, i := range m.texts("policy_order", "["+strings.Join(names, ", ")+"]") {
+			at := m.withinNamed(i, names)
+			if at >= 0 && slices.Contains(r.order, at) {
+				m.p.errorf(i.node, i.path, "%s is in the order twice; remove it", quote(i.text))
+			} else if at >= 0 {
+				r.order = append(r.order, at)
+			}
+		}
+	}
+	if r.strict {
+		r.order = nil // which the Collector does not look at
+	}
+	for i := range names { // those that the order does not name come last
+		if !slices.Contains(r.order, i) {
+			r.order = append(r.order, i)
+		}
+	}
+}
+
+func (r *composite) readAllocation(m *mapping, names []string) {
+	for range names {
+		r.allocated = append(r.allocated, float64(r.total)/float64(len(names)))
+	}
+	const key, example = "rate_allocation", "[{policy: errors, percent: 50}]"
+	if m.get(key) == nil || m.emptyList(key) {
+		r.floor()
+		return
+	}
+	sum := 0.0
+	given := map[int]bool{}
+	for i, n := range m.list(key, example) {
+		path := fmt.Sprintf("%s[%d]", m.sub(key), i)
+		a := m.p.mapping(n, deref(n), path, m.depth, "{policy: errors, percent: 50}")
+		if a == nil {
+			continue
+		}
+		a.required("policy", "errors")
+		a.required("percent", "50")
+		name, at := a.text("policy")
+		percent, number := a.number("percent")
+		a.done()
+		if number != nil && (percent < 0 || percent > 100) {
+			m.p.errorf(number, a.sub("percent"), "must lie between 0 and 100, but is %s", number.Value)
+			continue
+		}
+		if at == nil || number == nil {
+			continue
+		}
+		which := a.withinNamed(item{name, at, a.sub("policy")}, names)
+		switch {
+		case which < 0:
+		case given[which]:
+			m.p.errorf(at, a.sub("policy"), "%s has an allocation already; remove one", quote(name))
+		case percent > 0: // 0 is as if it were not there, as in the Collector
+			if r.strict {
+				percent = float64(int64(percent))
+			}
+			r.allocated[which] = percent / 100 * float64(r.total)
+			sum += percent
+		}
+		given[which] = true
+	}
+	if sum > 100 {
+		m.p.errorf(m.get(key).key, m.sub(key), "allocates %g %%, which is more than there is; make the percentages add up to 100 or less", sum)
+	}
+	r.floor()
+}
+
+// floor cuts the allocations to whole spans, as the Collector does.
+func (r *composite) floor() {
+	for i, a := range r.allocated {
+		if r.strict {
+			r.allocated[i] = float64(int64(a))
+		}
+	}
+}
+
+func (r *composite) text() string {
+	var shares []string
+	for _, i := range r.order {
+		shares = append(shares, fmt.Sprintf("%s %g", r.within[i].Name, r.allocated[i]))
+	}
+	return fmt.Sprintf("up to %d spans a second (of %d partitions together): %s", r.total, r.partitions, strings.Join(shares, ", "))
+}
+
+func (r *composite) sub() []Policy { return r.within }
+
+func (r *composite) compile(c *compiler) gate {
+	leave := c.enter(no)
+	node := c.nodes
+	g := &compositeGate{composite: r}
+	for i := range r.within {
+		g.gates = append(g.gates, r.within[i].compile(c))
+	}
+	g.throttle = c.valve(&compositeValve{g}, r.text(), node)
+	leave()
+	return g
+}
+
+// compositeGate is open if a policy within is, and the throttle.
+type compositeGate struct {
+	*composite
+	gates    anyGate
+	throttle valveGate
+}
+
+func (g *compositeGate) open(e *evaluation) answer {
+	if g.strict {
+		for _, within := range g.gates {
+			if a := within.open(e); a != no {
+				if a == yes {
+					a = g.throttle.open(e)
+				}
+				return a
+			}
+		}
+		return no
+	}
+	if a := g.gates.open(e); a != yes {
+		return a
+	}
+	return g.throttle.open(e)
+}
+
+type compositeValve struct{ gate *compositeGate }
+
+func (r *compositeValve) newState() valveState {
+	g, p := r.gate, float64(r.gate.partitions)
+	s := &compositeState{
+		compositeGate: g, all: newBudget(float64(g.total)/p, float64(g.total)/p, uint64(g.total)), passed: make([]float64, len(g.within)),
+	}
+	for _, a := range g.allocated {
+		s.shares = append(s.shares, newBudget(a/p, a/p, uint64(a)))
+	}
+	return s
+}
+
+type compositeState struct {
+	*compositeGate
+	all    *budget
+	shares []*budget // by policy within
+
+	second int64     // strict: the one that passed counts for
+	passed []float64 // strict: spans, by policy within
+
+	rivals []rival
+	bids   []bid
+}
+
+// A rival is a trace of a tick before a composite.
+type rival struct {
+	trace    int
+	passes   uint64 // bit i: it passes policy i within
+	competes bool
+	granted  bool
+	limit    uint64
+}
+
+func (s *compositeState) settle(b *batch, v int) {
+	s.rivals = s.rivals[:0]
+	for i := range b.traces {
+		r := rival{trace: i, limit: Never, competes: b.stake(i, v).matters}
+		for k, within := range s.gates {
+			if within.open(&b.m.e) == yes {
+				r.passes |= 1 << k
+			}
+		}
+		if r.passes != 0 {
+			s.rivals = append(s.rivals, r)
+		}
+	}
+	if s.strict {
+		s.oneByOne(b, v)
+		return
+	}
+	for _, k := range s.order {
+		s.offer(b, k)
+	}
+	for _, r := range s.rivals {
+		b.set(r.trace, v, isTrue(r.granted), r.limit)
+	}
+}
+
+// offer lets the traces that policy k within passes, and none before it has taken, compete for what is left of its share.
+func (s *compositeState) offer(b *batch, k int) {
+	share := s.shares[k]
+	s.bids = s.bids[:0]
+	for i := range s.rivals {
+		if r := &s.rivals[i]; r.competes && !r.granted && r.passes>>k&1 == 1 {
+			s.bids = append(s.bids, bid{b.traces[r.trace].Randomness, b.traces[r.trace].Spans, i})
+		}
+	}
+	grant := share.grant(s.all, s.bids, b.now)
+	for _, c := range s.bids {
+		r := &s.rivals[c.trace]
+		limit := grant.limitOf(c.cost)
+		r.granted = c.randomness >= limit
+		r.limit = min(r.limit, limit)
+		r.passes &^= 1 << k
+	}
+	// Those that had a place before, or are kept anyway, would have competed here if they had not.
+	for i := range s.rivals {
+		if r := &s.rivals[i]; r.passes>>k&1 == 1 {
+			r.limit = min(r.limit, grant.limitFor(b.traces[r.trace].Spans))
+		}
+	}
+}
+
+// oneByOne decides as the Collector does: by counts of the second, and by the first policy that a trace passes.
+func (s *compositeState) oneByOne(b *batch, v int) {
+	if second := b.now / 1000; second != s.second {
+		s.second = second
+		clear(s.passed)
+	}
+	slices.SortFunc(s.rivals, func(x, y rival) int {
+		return cmp.Or(cmp.Compare(b.traces[y.trace].Randomness, b.traces[x.trace].Randomness), cmp.Compare(x.trace, y.trace))
+	})
+	p := float64(s.partitions)
+	for _, r := range s.rivals {
+		if !r.competes {
+			continue
+		}
+		k := 0
+		for r.passes>>k&1 == 0 {
+			k++
+		}
+		n := s.passed[k] + float64(b.traces[r.trace].Spans)
+		if n <= s.allocated[k]/p && n <= float64(s.total)/p {
+			s.passed[k] = n
+			b.set(r.trace, v, yes, 0)
+		}
+	}
+}
+
+func (s *compositeState) appendTo(b []byte) []byte {
+	b = s.all.appendTo(b)
+	for _, share := range s.shares {
+		b = share.appendTo(b)
+	}
+	b = binary.AppendVarint(b, s.second)
+	for _, n := range s.passed {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	return b
+}
+
+func (s *compositeState) decode(d *stateDecoder) {
+	s.all.decode(d)
+	for _, share := range s.shares {
+		share.decode(d)
+	}
+	s.second = d.varint()
+	for i := range s.passed {
+		s.passed[i] = float64(d.uvarint())
+	}
+}

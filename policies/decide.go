@@ -1,0 +1,142 @@
+package policies
+
+import "thresher/internal/wire"
+
+// An evaluation is what gates see of a trace.
+type evaluation struct {
+	plan   *Plan
+	trace  *Trace
+	hashes []uint64 // of the trace ID, by salt
+	hashed []bool   // whether the hash is known
+
+	randomness uint64   // of the trace, or of another that is like it in everything else
+	explicit   bool     // percentages go by the randomness, as whoever sampled the trace before did
+	answers    []answer // by valve
+	limits     []uint64 // by valve: the randomness from which on it answers yes
+	byLimits   bool     // valves go by limits
+
+	asked    int // the valve of which to note that it was asked, -1: none
+	wasAsked bool
+}
+
+// look makes t the trace that gates look at.
+func (e *evaluation) look(t *Trace) {
+	e.trace, e.randomness, e.explicit = t, t.Randomness, t.Explicit && !e.plan.strict
+	clear(e.hashed)
+}
+
+// hash returns the hash of the trace ID with a salt.
+func (e *evaluation) hash(salt int) uint64 {
+	if !e.hashed[salt] {
+		e.hashes[salt], e.hashed[salt] = e.plan.salts[salt].hash(e.trace.ID), true
+	}
+	return e.hashes[salt]
+}
+
+// keeps reports whether the policies up to the one with index last keep the trace. Force policies and drop policies count
+// wherever they stand.
+func (e *evaluation) keeps(last int) bool {
+	p, keep := e.plan, false
+	for _, i := range p.forces {
+		if p.policies[i].gate.open(e) == yes {
+			return true
+		}
+	}
+	for i := range p.policies {
+		if isDrop := p.isDrop[i]; (isDrop || !keep && i <= last) && p.policies[i].gate.open(e) == yes {
+			if isDrop {
+				return false
+			}
+			keep = true
+		}
+	}
+	return keep
+}
+
+// Decide fills v with the verdict on t by itself: policies that depend on other traces match nothing.
+func (m *Matcher) Decide(t *Trace, v *Verdict) {
+	m.alone(t)
+	m.decide(v)
+}
+
+// alone makes t the trace that gates look at, without others.
+func (m *Matcher) alone(t *Trace) {
+	m.e.look(t)
+	clear(m.e.answers)
+	for i := range m.e.limits {
+		m.e.limits[i] = Never
+	}
+}
+
+// DecideSettled fills v with the verdict on trace i of the last Settle.
+func (m *Matcher) DecideSettled(i int, v *Verdict) {
+	m.batch.load(i)
+	m.decide(v)
+}
+
+func (m *Matcher) decide(v *Verdict) {
+	p, e := m.plan, &m.e
+	words := (len(p.policies) + 63) / 64
+	if cap(v.Matched) < words {
+		v.Matched = make([]uint64, words)
+	}
+	v.Matched = v.Matched[:words]
+	clear(v.Matched)
+
+	kept, dropped, forced := -1, -1, -1
+	sure := false // a policy without chance would keep it
+	for i := range p.policies {
+		if kept >= 0 && p.firstMatch && !p.isDrop[i] && !p.isForce[i] {
+			continue
+		}
+		if a := p.policies[i].gate.open(e); a != yes {
+			if a == failed {
+				m.failed[i]++
+			}
+			continue
+		}
+		v.Matched[i/64] |= 1 << (i % 64)
+		switch {
+		case p.isDrop[i]:
+			if dropped < 0 {
+				dropped = i
+			}
+			continue
+		case p.isForce[i] && forced < 0:
+			forced = i
+		}
+		if kept < 0 {
+			kept = i
+		}
+		sure = sure || !p.isRandom[i]
+	}
+	v.Dropped = dropped >= 0 && forced < 0
+	v.Keep = !v.Dropped && kept >= 0
+	v.Policy = kept
+	switch {
+	case v.Dropped:
+		v.Policy = dropped
+	case dropped >= 0:
+		v.Policy = forced // no other policy would have kept it
+	}
+	v.Probability = 1
+	if v.Keep && forced < 0 && (p.dropsRandom || !sure) {
+		v.Probability = e.probability()
+	}
+	v.Complete = e.trace.HasRoot
+	e.trace = nil
+}
+
+// Failed returns how often a policy had no vote because one of its conditions could not be evaluated, by policy. The
+// slice is the matcher's.
+func (m *Matcher) Failed() []uint64 { return m.failed }
+
+// Randomness returns the number that a trace has by its ID, if its tracestate gives no other: the low 56 bits (W3C Trace
+// Context level 2, OTEP 235).
+func Randomness(id wire.TraceID) uint64 {
+	var r uint64
+	for _, b := range id[9:] {
+		r = r<<8 | uint64(b)
+	}
+	return r
+}

@@ -1,0 +1,74 @@
+package policies
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+)
+
+// appendTo writes what there is from tick to tick. What each key may have of the goal follows from the averages.
+func (e *emaRates) appendTo(b []byte) []byte {
+	if !e.begun {
+		return append(b, 0)
+	}
+	state := byte(1)
+	if e.warm {
+		state = 2
+	}
+	b = append(b, state)
+	b = binary.AppendVarint(b, e.at)
+	b = binary.AppendUvarint(b, e.seen)
+	b = appendFloat(b, e.passed)
+	b = appendFloat(b, e.passedShared)
+	b = appendFloat(b, e.wanted)
+	b = appendFloat(b, e.got)
+	b = binary.AppendUvarint(b, e.shared.average)
+	b = binary.AppendUvarint(b, e.shared.count)
+	b = binary.AppendUvarint(b, uint64(len(e.keys)))
+	for _, key := range slices.Sorted(maps.Keys(e.keys)) {
+		k := e.keys[key]
+		b = binary.LittleEndian.AppendUint64(b, key)
+		b = binary.AppendUvarint(b, k.average)
+		b = binary.AppendUvarint(b, k.count)
+	}
+	return b
+}
+
+func (e *emaRates) decode(d *stateDecoder) {
+	*e = *newEMARates(e.emaSettings)
+	state := d.byte()
+	if state > 2 {
+		d.fail()
+	}
+	if d.bad || state == 0 {
+		return
+	}
+	e.begun, e.warm = true, state == 2
+	e.at, e.seen = d.varint(), d.uvarint()
+	e.passed, e.passedShared = d.float(), d.float()
+	e.wanted, e.got = d.float(), d.float()
+	e.shared = decodeEMAKey(d)
+	n := d.count(10)
+	if n > e.maxKeys || e.seen > maxEMACount {
+		d.fail()
+	}
+	for i, last := 0, uint64(0); i < n && !d.bad; i++ {
+		key := d.uint64()
+		if i > 0 && key <= last {
+			d.fail()
+		}
+		k := decodeEMAKey(d)
+		e.keys[key], last = &k, key
+	}
+	if e.warm && !d.bad {
+		e.spread()
+	}
+}
+
+func decodeEMAKey(d *stateDecoder) emaKey {
+	k := emaKey{average: d.uvarint(), count: d.uvarint()}
+	if k.average > maxEMACount<<16 || k.count > maxEMACount {
+		d.fail()
+	}
+	return k
+}

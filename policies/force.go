@@ -1,0 +1,64 @@
+package policies
+
+import (
+	"fmt"
+	"math"
+)
+
+// forceRule keeps what all policies within pass, whatever drop policies say, for a limited time.
+type forceRule struct {
+	within      []Policy
+	from, until int64 // Unix milliseconds of partition time at the decision; from is included
+}
+
+func readForce(m *mapping) rule {
+	r := &forceRule{from: math.MinInt64}
+	m.required("until", "2026-03-29T14:00:00Z")
+	from, lower := m.instant("from")
+	if lower != nil {
+		r.from = from
+	}
+	until, upper := m.instant("until")
+	if upper != nil {
+		r.until = until
+	}
+	if lower != nil && upper != nil && until <= from {
+		m.p.errorf(upper, m.sub("until"), "is not after from, so nothing would be kept; exchange them")
+	}
+	r.within = readWithin(m, "force_sub_policy")
+	return r
+}
+
+func (r *forceRule) text() string {
+	if r.from == math.MinInt64 {
+		return "all of these, until " + inUTC(r.until)
+	}
+	return fmt.Sprintf("all of these, from %s until %s", inUTC(r.from), inUTC(r.until))
+}
+
+func (r *forceRule) sub() []Policy { return r.within }
+
+func (r *forceRule) compile(c *compiler) gate {
+	return &timedGate{r.from, r.until, allOf(r.within, c)}
+}
+
+type timedGate struct {
+	from, until int64
+	within      gate
+}
+
+func (g *timedGate) open(e *evaluation) answer {
+	if due := e.trace.Due; due < g.from || due >= g.until {
+		return no
+	}
+	return g.within.open(e)
+}
+
+// Expires returns when the force policies in the list end, by name, in Unix milliseconds of partition time.
+func (p *Plan) Expires() map[string]int64 {
+	ends := map[string]int64{}
+	for _, i := range p.forces {
+		ends[p.names[i]] = p.policies[i].rule.(*forceRule).until
+	}
+	return ends
+}

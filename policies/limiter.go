@@ -1,0 +1,90 @@
+package policies
+
+import "fmt"
+
+// limiter passes traces up to a number of spans, or bytes, a second: rate_limiting and bytes_limiting. The traces of a tick
+// compete by their randomness. Only those are charged that this policy keeps, and no other.
+type limiter struct {
+	unit       string // spans or bytes
+	rate       int64  // a second, of all partitions
+	burst      int64
+	partitions int
+	strict     bool
+}
+
+func readRateLimiting(m *mapping) rule { return readLimiter(m, "spans", "1000") }
+
+func readBytesLimiting(m *mapping) rule { return readLimiter(m, "bytes", "1000000") }
+
+func readLimiter(m *mapping, unit, example string) rule {
+	r := &limiter{unit: unit, partitions: max(m.p.options.Partitions, 1), strict: m.p.options.Strict}
+	m.required(unit+"_per_second", example)
+	r.rate = m.positive(unit+"_per_second", 0)
+	r.burst, _ = m.whole("burst_capacity")
+	if r.burst == 0 {
+		r.burst = 2 * r.rate // as the Collector
+	}
+	return r
+}
+
+func (r *limiter) text() string {
+	return fmt.Sprintf("up to %d %s a second, %d at once (of %d partitions together)", r.rate, r.unit, r.burst, r.partitions)
+}
+
+func (r *limiter) compile(c *compiler) gate { return c.valve(r, r.text(), 0) }
+
+func (r *limiter) newState() valveState {
+	p := float64(r.partitions)
+	return &limiterState{limiter: r, budget: newBudget(float64(r.rate)/p, float64(r.burst)/p, uint64(r.burst))}
+}
+
+func (r *limiter) cost(t *Trace) uint64 {
+	if r.unit == "bytes" {
+		return t.Bytes
+	}
+	return t.Spans
+}
+
+type limiterState struct {
+	*limiter
+	budget *budget
+	bids   []bid
+	others []int // the traces that do not compete
+}
+
+func (s *limiterState) settle(b *batch, v int) {
+	s.bids, s.others = s.bids[:0], s.others[:0]
+	for i := range b.traces {
+		if b.stake(i, v).matters {
+			s.bids = append(s.bids, bid{b.traces[i].Randomness, s.cost(&b.traces[i]), i})
+		} else {
+			s.others = append(s.others, i)
+		}
+	}
+	if s.strict {
+		s.oneByOne(b, v)
+		return
+	}
+	g := s.budget.grant(nil, s.bids, b.now)
+	for _, c := range s.bids {
+		limit := g.limitOf(c.cost)
+		b.set(c.trace, v, isTrue(c.randomness >= limit), limit)
+	}
+	for _, i := range s.others {
+		b.set(i, v, no, g.limitFor(s.cost(&b.traces[i])))
+	}
+}
+
+// oneByOne asks for each trace as the Collector does: one that does not fit does not keep a smaller one from passing.
+func (s *limiterState) oneByOne(b *batch, v int) {
+	sortBids(s.bids)
+	for _, c := range s.bids {
+		if s.budget.allows(c.cost, b.now) {
+			b.set(c.trace, v, yes, 0)
+		}
+	}
+}
+
+func (s *limiterState) appendTo(b []byte) []byte { return s.budget.appendTo(b) }
+
+func (s *limiterState) decode(d *stateDecoder) { s.budget.decode(d) }

@@ -1,0 +1,98 @@
+package policies
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Tick is the step, in milliseconds of partition time, in which traces are decided when a policy depends on other
+// traces: the traces of a tick are decided together and compete by their randomness, not by who came first.
+const Tick = 1000
+
+// A valve is a gate whose answer depends on other traces: those of the same tick, and by its state all before. Valves
+// are settled one after the other, each for all traces of a tick.
+type valve struct {
+	id     uint64 // of what it means, to find its state again in a checkpoint
+	policy int    // index of the policy in the list it is in
+
+	// later says what the valves after this one are taken to answer while it is settled: what makes this one matter most.
+	// In an and, and around it, that is yes; otherwise no, since what another policy might keep is nothing to save on.
+	later []answer
+
+	path  []scope
+	owner int // the composite that this valve is the throttle of; 0: none
+
+	share stateful
+}
+
+// stateful is a rule with a valve.
+type stateful interface {
+	// newState returns the state that the valve begins with.
+	newState() valveState
+}
+
+// A valveState is the state of a valve, and decides for it.
+type valveState interface {
+	// settle answers for all traces of the batch that it matters to, and moves the state on.
+	settle(b *batch, valve int)
+	// appendTo appends the state to b; the same state gives the same bytes.
+	appendTo(b []byte) []byte
+	// decode replaces the state by what appendTo wrote.
+	decode(d *stateDecoder)
+}
+
+// A scope is a rule with policies within, on the way from the list to a valve.
+type scope struct {
+	node  int
+	later answer // what valves behind are taken to answer
+}
+
+// enter notes that the rules compiled until the returned function is called stand within one.
+func (c *compiler) enter(later answer) (leave func()) {
+	c.nodes++
+	c.path = append(c.path, scope{c.nodes, later})
+	return func() { c.path = c.path[:len(c.path)-1] }
+}
+
+// valve makes a valve for a rule.
+func (c *compiler) valve(r stateful, text string, owner int) valveGate {
+	no := len(c.valves)
+	c.random = true
+	v := valve{policy: c.policy, path: slices.Clone(c.path), owner: owner, share: r}
+	name := strconv.AppendInt([]byte(c.name), int64(no-c.firstValve), 10)
+	v.id = xxhash.Sum64(append(name, text...))
+	c.valves = append(c.valves, v)
+	return valveGate(no)
+}
+
+// finishValves fills in what the valves assume of each other.
+func (c *compiler) finishValves() {
+	for i := range c.valves {
+		v := &c.valves[i]
+		v.later = make([]answer, len(c.valves))
+		for j := i + 1; j < len(c.valves); j++ {
+			w := &c.valves[j]
+			for k := 0; k < len(v.path) && k < len(w.path) && v.path[k].node == w.path[k].node; k++ {
+				v.later[j] = v.path[k].later
+			}
+			if slices.ContainsFunc(v.path, func(s scope) bool { return s.node == w.owner }) {
+				v.later[j] = yes
+			}
+		}
+	}
+}
+
+// valveGate is the gate of the valve with this number.
+type valveGate int
+
+func (g valveGate) open(e *evaluation) answer {
+	if e.byLimits {
+		return isTrue(e.randomness >= e.limits[g])
+	}
+	if e.asked == int(g) {
+		e.wasAsked = true
+	}
+	return e.answers[g]
+}

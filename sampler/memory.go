@@ -1,0 +1,117 @@
+package sampler
+
+import (
+	"math"
+	"slices"
+
+	"thresher/internal/wire"
+)
+
+// memory keeps what policies that depend on other traces knew at earlier times.
+//
+// A restart reads the log again from before the resume offset and makes the decisions of then again. They come out the same
+// only from the state of then: a checkpoint has the state as of a time from which on the log tells all traces whole, and all
+// decisions due later are made again from it. So states are kept for as long as a restart may go back, by far not all of them:
+// one from a little earlier costs only that more of the log is read.
+type memory struct {
+	taken []snapshot // oldest first
+	began bool
+
+	// After a restart: decisions due up to from were made without the state that the machine has, and are recalled.
+	from     int64
+	recalled map[wire.TraceID]LongTrace
+}
+
+// A snapshot is the state after all decisions due at or before a partition time, and before others.
+type snapshot struct {
+	at    int64
+	from  int64 // all traces that are due after at have their spans at or after this time
+	state []byte
+}
+
+const (
+	snapshotEvery = 30_000 // milliseconds of partition time
+	mostSnapshots = 16
+)
+
+// begin takes the first snapshot, of the state that the machine has at its first input. Reading again begins there.
+func (h *memory) begin(m *Machine) {
+	if h.began {
+		return
+	}
+	h.began = true
+	if m.active.Plan.Stateful() && len(h.taken) == 0 {
+		h.taken = append(h.taken, snapshot{m.tau, m.tau, m.active.matcher.AppendState(nil)})
+	}
+}
+
+// before takes a snapshot if one is due before decisions of partition time t are made.
+func (h *memory) before(m *Machine, t int64) {
+	if !m.active.Plan.Stateful() {
+		return
+	}
+	at := (t - 1) - (t-1)%snapshotEvery
+	if n := len(h.taken); at <= h.from || n > 0 && at <= h.taken[n-1].at {
+		return
+	}
+	h.taken = append(h.taken, snapshot{at, at - m.maxWait, m.active.matcher.AppendState(nil)})
+	_, resume := m.resume()
+	if resume == math.MinInt64 {
+		resume = m.tau
+	}
+	h.forget(resume - m.limits.LateWindow - m.maxWait)
+}
+
+// forget drops the snapshots that no checkpoint needs any more, and every other one if there are too many.
+func (h *memory) forget(needed int64) {
+	first := 0
+	for first+1 < len(h.taken) && h.taken[first+1].at <= needed {
+		first++
+	}
+	h.taken = slices.Delete(h.taken, 0, first)
+	if len(h.taken) > mostSnapshots {
+		kept := h.taken[:1]
+		for i := 2; i < len(h.taken); i += 2 {
+			kept = append(kept, h.taken[i])
+		}
+		clear(h.taken[len(kept):])
+		h.taken = kept
+	}
+}
+
+// at returns the newest snapshot that is not after t, or the oldest.
+func (h *memory) at(t int64) snapshot {
+	if len(h.taken) == 0 {
+		return snapshot{at: math.MinInt64, from: math.MaxInt64}
+	}
+	i := 0
+	for i+1 < len(h.taken) && h.taken[i+1].at <= t {
+		i++
+	}
+	return h.taken[i]
+}
+
+// restore takes over the state of a checkpoint. Policies whose state cannot be read, because a version before wrote it, begin anew.
+func (h *memory) restore(m *Machine, c *Checkpoint) {
+	if len(c.State) == 0 || !m.active.Plan.Stateful() {
+		return
+	}
+	_ = m.active.matcher.SetState(c.State)
+	h.began, h.from = true, c.StateAt
+	h.taken = append(h.taken, snapshot{c.StateAt, c.ReplayFrom, m.active.matcher.AppendState(nil)})
+}
+
+func (h *memory) recall(t LongTrace) {
+	if h.recalled == nil {
+		h.recalled = map[wire.TraceID]LongTrace{}
+	}
+	if _, earlier := h.recalled[t.ID]; !earlier {
+		h.recalled[t.ID] = t
+	}
+}
+
+// covers reports whether a decision is made from the state: not one that was due before the state is as of. What is decided
+// early, at the time of a record, comes after what is due then.
+func (h *memory) covers(due int64, early bool) bool {
+	return due > h.from || early && due == h.from
+}
