@@ -73,6 +73,8 @@ Spans live in Kafka until their fate is settled, so a crash loses nothing.
 Start here:
   thresher demo                     see it work; nothing else is needed
   thresher validate thresher.yaml   check a configuration, all mistakes at once
+  thresher evaluate -c thresher.yaml traces.jsonl   try its policies on traces you have
+  thresher test policies_test.yaml  test its policies
   thresher run -c thresher.yaml     run it
 
 deploy/thresher.yaml is a configuration with every option explained. Policies
@@ -89,12 +91,13 @@ yours below "sampling:".`,
 			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 				return usagef("%s; did you mean %s?", msg, strings.Join(near, " or "))
 			}
-			return usagef("%s; there are demo, run, validate and version", msg)
+			return usagef("%s; there are demo, evaluate, run, test, validate and version", msg)
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%v", err) })
 	root.AddCommand(newDemo(do.demo), newRun(getenv, do.run), newValidate(getenv), newVersion())
+	root.AddCommand(newEvaluate(getenv), newTest(getenv))
 	return root
 }

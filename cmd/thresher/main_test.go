@@ -123,7 +123,7 @@ func TestValidateListsEveryMistake(t *testing.T) {
 func TestUsage(t *testing.T) {
 	for line, want := range map[string]string{
 		"vaildate x":                   `there is no command "vaildate"; did you mean validate?`,
-		"frobnicate":                   `there is no command "frobnicate"; there are demo, run, validate and version`,
+		"frobnicate":                   `there is no command "frobnicate"; there are demo, evaluate, run, test, validate and version`,
 		"--nonsense":                   "unknown flag: --nonsense",
 		"validate":                     "validate needs the configuration file: thresher validate FILE",
 		"validate a b":                 "validate takes one file, but there are 2",

@@ -1,0 +1,185 @@
+package config
+
+import (
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"thresher/internal/kafka"
+	"thresher/internal/suggest"
+	"thresher/policies"
+)
+
+// Policies is what deciding offline needs of a configuration: when traces are decided, and by what.
+type Policies struct {
+	File      string
+	Processor string // the Collector's processor that the policies are of; empty for a configuration of Thresher
+	Sampling  Sampling
+	Plan      *policies.Plan
+	Warnings  []Warning
+}
+
+// PoliciesFrom says where to find the policies, and how to take them.
+type PoliciesFrom struct {
+	// Processor chooses one of several tail_sampling processors: tail_sampling/name, or only the name.
+	Processor string
+	// Compat, if not empty, stands for `compat` in the file.
+	Compat string
+	// Getenv is os.LookupEnv, or what stands in for it.
+	Getenv func(string) (string, bool)
+}
+
+// LoadPolicies reads the policies of a configuration of Thresher or of an OpenTelemetry Collector; stdin is read for the
+// path -. What is wrong elsewhere in the file is left to those who run it: a variable that only an exporter needs may be unset.
+// The error is *Problems.
+func LoadPolicies(path string, stdin io.Reader, from PoliciesFrom) (*Policies, error) {
+	name, data, err := readText(path, stdin)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePolicies(name, data, from)
+}
+
+// ParsePolicies is LoadPolicies of a text; name is what messages call the file.
+func ParsePolicies(name string, data []byte, from PoliciesFrom) (*Policies, error) {
+	if len(data) > largestFile {
+		return nil, fatal(name, 0, 0, "has %d bytes; a configuration has at most %d", len(data), largestFile)
+	}
+	d, top, err := parse(name, data, from.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	key, block, path, err := findPolicies(d, top, from.Processor)
+	if err != nil {
+		return nil, err
+	}
+	return d.policies(key, block, path, from)
+}
+
+// findPolicies finds the section of the policies, and its path.
+func findPolicies(d *document, top *yaml.Node, processor string) (key, block *yaml.Node, path string, err error) {
+	if key, block := get(top, "sampling"); key != nil {
+		if processor != "" {
+			return nil, nil, "", fatal(d.name, key.Line, key.Column, "is a configuration of Thresher, whose policies are in the section "+
+				"sampling; a processor such as %s is chosen in one of a Collector", quote(processor))
+		}
+		return key, block, "sampling", nil
+	}
+	at, all := get(top, "processors")
+	names := tailSamplers(all)
+	switch {
+	case at == nil:
+		return nil, nil, "", fatal(d.name, 1, 1, "%s", noPolicies(top))
+	case len(names) == 0:
+		return nil, nil, "", fatal(d.name, at.Line, at.Column, "processors: there is no tail_sampling processor among them, so there are no policies")
+	case processor == "" && len(names) > 1:
+		return nil, nil, "", fatal(d.name, at.Line, at.Column, "processors: there are %d tail_sampling processors; choose one with --processor: %s",
+			len(names), strings.Join(names, ", "))
+	case processor == "":
+		processor = names[0]
+	}
+	for _, name := range names {
+		if name == processor || name == "tail_sampling/"+processor {
+			key, block := get(all, name)
+			return key, block, "processors." + name, nil
+		}
+	}
+	hint := suggest.DidYouMean(processor, names)
+	if hint == "" {
+		hint = "; there are " + strings.Join(names, ", ")
+	}
+	return nil, nil, "", fatal(d.name, at.Line, at.Column, "processors: there is no processor %s%s", quote(processor), hint)
+}
+
+func tailSamplers(n *yaml.Node) (names []string) {
+	if n != nil && n.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if kind, _, _ := strings.Cut(n.Content[i].Value, "/"); kind == "tail_sampling" {
+				names = append(names, n.Content[i].Value)
+			}
+		}
+	}
+	return names
+}
+
+// noPolicies says of a file without policies what it probably should have been.
+func noPolicies(top *yaml.Node) string {
+	const wanted = "a section sampling: with policies, or a Collector's processors: with tail_sampling"
+	for i := 0; i+1 < len(top.Content); i += 2 {
+		switch name := top.Content[i].Value; {
+		case suggest.Nearest(name, []string{"sampling", "processors"}) != "":
+			return "the section " + quote(name) + " is unknown; did you mean " + quote(suggest.Nearest(name, []string{"sampling", "processors"})) + "?"
+		case name == "policies", name == "decision_wait":
+			return name + " belongs below sampling; indent the file under a line `sampling:`"
+		case name == "tail_sampling":
+			return "tail_sampling belongs below processors, or is called sampling; put a line `processors:` or rename it"
+		}
+	}
+	return "has no policies; wanted is " + wanted
+}
+
+// policies reads the section of the policies and leaves aside what is wrong elsewhere.
+func (d *document) policies(key, block *yaml.Node, path string, from PoliciesFrom) (*Policies, error) {
+	d.onlyWithin(block)
+	if d.broken[block] {
+		return nil, d.err()
+	}
+	if from.Compat != "" {
+		block = withKey(key, block, "compat", from.Compat)
+	}
+	r := &reader{d: d, cfg: &Config{File: d.name, Kafka: kafka.DefaultConfig(), Node: defaultNode()}}
+	// All traces pass one machine, so a limit is not to be divided.
+	r.cfg.Kafka.Spans.Partitions = 1
+	r.sampling(key, block, path)
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	p := &Policies{File: d.name, Sampling: r.cfg.Sampling, Plan: r.cfg.Plan, Warnings: d.warnings}
+	if path != "sampling" {
+		p.Processor = strings.TrimPrefix(path, "processors.")
+	}
+	return p, nil
+}
+
+// onlyWithin forgets the problems that are not at a place within a value.
+func (d *document) onlyWithin(n *yaml.Node) {
+	type place struct{ line, column int }
+	within := map[place]bool{}
+	var walk func(n *yaml.Node)
+	walk = func(n *yaml.Node) {
+		within[place{n.Line, n.Column}] = true
+		for _, c := range n.Content {
+			walk(c)
+		}
+	}
+	walk(n)
+	var list []Problem
+	for _, p := range d.problems {
+		if within[place{p.Line, p.Column}] {
+			list = append(list, p)
+		}
+	}
+	d.problems = list
+}
+
+// withKey returns a block in which a key has a value, whatever it had.
+func withKey(at, block *yaml.Node, name, value string) *yaml.Node {
+	changed := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: at.Line, Column: at.Column}
+	if block.Kind == yaml.MappingNode {
+		copied := *block
+		changed = &copied
+		changed.Content = nil
+		for i := 0; i+1 < len(block.Content); i += 2 {
+			if block.Content[i].Value != name {
+				changed.Content = append(changed.Content, block.Content[i], block.Content[i+1])
+			}
+		}
+	} else if !isNull(block) {
+		return block // which is reported
+	}
+	changed.Content = append(changed.Content,
+		&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name, Line: at.Line, Column: at.Column},
+		&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Line: at.Line, Column: at.Column})
+	return changed
+}

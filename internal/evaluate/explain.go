@@ -1,0 +1,74 @@
+package evaluate
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"thresher/policies"
+)
+
+// Explain writes the verdict on a trace and every condition that was looked at.
+func Explain(out io.Writer, r *Result) error {
+	p := &printer{out: out}
+	p.f("%x  %s\n", r.TraceID, Headline(r))
+	p.f("%s, %s, %s\n\n", title(r), count(r.Spans)+" "+plural(r.Spans, "span"), took(r))
+	if p.err != nil {
+		return p.err
+	}
+	return WriteWhy(out, r.Why, "")
+}
+
+// Headline says in a line what was decided, and by what.
+func Headline(r *Result) string {
+	var b strings.Builder
+	b.WriteString(verdict(r.Kept))
+	switch {
+	case r.Policy != "":
+		fmt.Fprintf(&b, " by %s", r.Policy)
+	default:
+		b.WriteString(", no policy matched")
+	}
+	var others []string
+	for _, name := range r.Matched {
+		if name != r.Policy {
+			others = append(others, name)
+		}
+	}
+	if len(others) > 0 {
+		fmt.Fprintf(&b, ", also matched %s", strings.Join(others, ", "))
+	}
+	if r.Kept && r.Probability < 1 {
+		fmt.Fprintf(&b, ", probability %.4g", r.Probability)
+	}
+	return b.String()
+}
+
+// WriteWhy writes a tree of conditions, one a line.
+func WriteWhy(out io.Writer, why []policies.Explanation, indent string) error {
+	p := &printer{out: out}
+	writeWhy(p, why, indent)
+	return p.err
+}
+
+func writeWhy(p *printer, why []policies.Explanation, indent string) {
+	for i := range why {
+		w := &why[i]
+		sign := "no "
+		if w.Passed {
+			sign = "YES"
+		}
+		name := w.Name
+		if w.Type != w.Name {
+			name += " (" + w.Type + ")"
+		}
+		p.f("%s%s  %s: %s\n", indent, sign, name, w.Text)
+		if text := saw(w); text != "" {
+			p.f("%s       saw %s\n", indent, fit(text, 4*tableWidth))
+		}
+		writeWhy(p, w.Sub, indent+"     ")
+	}
+}
+
+// saw is the value that a condition was held against.
+func saw(*policies.Explanation) string { return "" }
