@@ -28,7 +28,7 @@ type lister struct {
 
 // list makes a configuration that the peer accepts and that does not crash it. tight tells whether limits can be reached.
 func (g *generator) list(types []string) (l *list, tight bool) {
-	m := &lister{generator: g, types: types, tight: g.chance(6)}
+	m := &lister{generator: g, types: types, tight: g.chance(2)}
 	l = &list{firstMatch: g.chance(4)}
 	for i := range 1 + g.IntN(5) {
 		p := m.policy(onTop)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	tailsampling "github.com/open-telemetry/opentelemetry-collector-contrib/processor/tailsamplingprocessor"
 	"go.opentelemetry.io/collector/component/componenttest"
@@ -51,6 +52,7 @@ func decide(config []byte, batches []ptrace.Traces) (verdicts []verdict, err err
 	if err := p.Start(ctx, componenttest.NewNopHost()); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
+	sent := traceIDs(batches)
 	for _, b := range batches {
 		if err := p.ConsumeTraces(ctx, b); err != nil {
 			return nil, fmt.Errorf("consume: %w", err)
@@ -61,5 +63,24 @@ func decide(config []byte, batches []ptrace.Traces) (verdicts []verdict, err err
 	}
 	mu.Lock()
 	defer mu.Unlock()
+	if missing := len(sent) - len(verdicts); missing > 0 {
+		// The processor's loop panics. What it defers lets Shutdown return, a moment before the panic ends this program.
+		<-time.After(10 * time.Second)
+		return nil, fmt.Errorf("%d traces were not decided", missing)
+	}
 	return verdicts, nil
+}
+
+func traceIDs(batches []ptrace.Traces) map[pcommon.TraceID]bool {
+	ids := map[pcommon.TraceID]bool{}
+	for _, b := range batches {
+		for _, rs := range b.ResourceSpans().All() {
+			for _, ss := range rs.ScopeSpans().All() {
+				for _, s := range ss.Spans().All() {
+					ids[s.TraceID()] = true
+				}
+			}
+		}
+	}
+	return ids
 }
