@@ -421,7 +421,7 @@ func (m *Machine) remember(d *buffer.Decided) {
 	if int64(d.Age) <= m.maxWait {
 		return
 	}
-	if _, at := m.resume(); d.LastSeen+m.limits.LateWindow > at {
+	if _, at := m.resume(); d.LastSeen+m.limits.LateWindow > at || d.LastSeen >= m.snapshots.oldest() {
 		m.ghosts = append(m.ghosts, ghost{longTrace(d), d.LastSeen - int64(d.Age)})
 	}
 }
@@ -492,10 +492,14 @@ func (m *Machine) Checkpoint() *Checkpoint {
 		}
 		c.Long = append(c.Long, l)
 	}
+	// A decision matters if it holds at the resume offset, or if spans of its trace are read again before it.
+	matters := func(lastSeen int64) bool {
+		return lastSeen+m.limits.LateWindow > at || len(c.State) > 0 && lastSeen >= c.ReplayFrom
+	}
 	// A ghost is an earlier life of its trace, so it stands before a later one of the same ID.
 	ghosts := m.ghosts[:0]
 	for _, g := range m.ghosts {
-		if g.LastSeen+m.limits.LateWindow > at {
+		if matters(g.LastSeen) {
 			ghosts = append(ghosts, g)
 			long(g.LongTrace, g.first)
 		}
@@ -508,7 +512,7 @@ func (m *Machine) Checkpoint() *Checkpoint {
 			continue
 		}
 		d := m.traces.Decision(ref)
-		if int64(d.Age) <= m.maxWait || d.LastSeen+m.limits.LateWindow <= at {
+		if int64(d.Age) <= m.maxWait || !matters(d.LastSeen) {
 			continue
 		}
 		living = append(living, id)

@@ -24,8 +24,11 @@ type memory struct {
 
 // A snapshot is the state after all decisions due at or before a partition time, and before others.
 type snapshot struct {
-	at    int64
-	from  int64 // all traces that are due after at have their spans at or after this time
+	at int64
+	// from is where to read from, so that from then on the same traces compete. All spans of a trace that is due after at come at or
+	// after at-wait. A trace that began before from, and of which only the end is read, must not compete: it is due by at
+	// if all its spans came within a wait, since from is two waits before; otherwise it is in Checkpoint.Long.
+	from  int64
 	state []byte
 }
 
@@ -54,7 +57,7 @@ func (h *memory) before(m *Machine, t int64) {
 	if n := len(h.taken); at <= h.from || n > 0 && at <= h.taken[n-1].at {
 		return
 	}
-	h.taken = append(h.taken, snapshot{at, at - m.maxWait, m.active.matcher.AppendState(nil)})
+	h.taken = append(h.taken, snapshot{at, at - 2*m.maxWait, m.active.matcher.AppendState(nil)})
 	_, resume := m.resume()
 	if resume == math.MinInt64 {
 		resume = m.tau
@@ -77,6 +80,14 @@ func (h *memory) forget(needed int64) {
 		clear(h.taken[len(kept):])
 		h.taken = kept
 	}
+}
+
+// oldest returns the time from which on a restart may have to read, for the state.
+func (h *memory) oldest() int64 {
+	if len(h.taken) == 0 {
+		return math.MaxInt64
+	}
+	return h.taken[0].from
 }
 
 // at returns the newest snapshot that is not after t, or the oldest.

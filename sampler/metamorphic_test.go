@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/stretchr/testify/require"
 
 	"thresher/buffer"
@@ -61,7 +62,7 @@ func randomLog(t testing.TB, rnd *rand.Rand, records int) []logRecord {
 			} else {
 				counts[name] = n
 			}
-			fmt.Fprintf(&b, "%s%d svc=s%d", name, n, n%3)
+			fmt.Fprintf(&b, "%s%d svc=s%d rv=%014x start=%d end=%d", name, n, n%3, xxhash.Sum64String(name)>>8, len(name), len(name)*(1+n%5))
 			for _, w := range []struct {
 				word string
 				one  int
@@ -210,73 +211,115 @@ func mixed(t testing.TB) (Limits, Settings) {
 		Settings{Plan: mustPlan(t, mixedPolicies), DecisionWait: 8000, RootWait: 1500, MaxTraceBytes: 900}
 }
 
+// sharedPolicies depend on other traces, each in another way.
+const sharedPolicies = `
+- {name: noise, type: drop, drop: {drop_sub_policy: [{name: p, type: string_attribute, string_attribute: {key: path, values: [/healthz]}}]}}
+- {name: some, type: probabilistic, probabilistic: {sampling_percentage: 10}}
+- name: few errors
+  type: and
+  and:
+    and_sub_policy:
+      - {name: error, type: status_code, status_code: {status_codes: [ERROR]}}
+      - {name: limit, type: rate_limiting, rate_limiting: {spans_per_second: 1, burst_capacity: 20}}
+- {name: kinds, type: diversity, diversity: {fingerprint: [service.name, user], traces: 2, period: 40s}}
+- {name: shapes, type: diversity, diversity: {fingerprint: shape, period: 1m}}
+- {name: spread, type: adaptive, adaptive: {keys: [service.name, user], traces_per_second: 0.2, adjustment_period: 10s}}
+- {name: share, type: adaptive, adaptive: {keys: [service.name], sampling_percentage: 3, adjustment_period: 7s}}
+- {name: slow, type: baseline_latency, baseline_latency: {keys: [service.name], quantile: 0.8, min_traces: 3, half_life: 50s}}
+- name: split
+  type: composite
+  composite:
+    max_total_spans_per_second: 2
+    policy_order: [b, a]
+    composite_sub_policy:
+      - {name: a, type: span_count, span_count: {min_spans: 3}}
+      - {name: b, type: and, and: {and_sub_policy: [{name: vip, type: string_attribute, string_attribute: {key: user, values: [vip]}},
+          {name: bytes, type: bytes_limiting, bytes_limiting: {bytes_per_second: 100}}]}}
+    rate_allocation: [{policy: b, percent: 30}]
+`
+
+// each runs a test for policies that look at one trace, and for those that depend on others too.
+func each(t *testing.T, test func(*testing.T, Limits, Settings)) {
+	rescue := `[{name: rescued, type: status_code, status_code: {status_codes: [ERROR]}}]`
+	for name, text := range map[string]string{"single": mixedPolicies, "shared": sharedPolicies} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, Limits{LateWindow: 12_000}, Settings{Plan: mustPlanWith(t, text, rescue), DecisionWait: 8000, RootWait: 1500, MaxTraceBytes: 1400})
+		})
+	}
+}
+
 // TestTicksChangeNothing: however often and early the runner tells the time, the decisions are the same.
 func TestTicksChangeNothing(t *testing.T) {
-	limits, s := mixed(t)
-	for seed := range uint64(30) {
-		rnd := rand.New(rand.NewPCG(seed, 2))
-		log := randomLog(t, rnd, 120)
-		want := reference(t, limits, s, log)
-		d := &driver{t: t, log: log, limits: limits, out: newOutcome()}
-		d.start(s, nil)
-		tau := int64(0)
-		for i := range log {
-			for rnd.IntN(4) > 0 && d.m.Fire(Offset(i), log[i].at, rnd.IntN(300)) {
-				d.collect()
-			}
-			d.record(i)
-			tau = max(tau, log[i].at)
-			if i+1 < len(log) && log[i+1].at > tau {
-				for range rnd.IntN(3) {
-					d.m.Tick(tau + rnd.Int64N(log[i+1].at-tau+1))
+	each(t, func(t *testing.T, limits Limits, s Settings) {
+		for seed := range uint64(30) {
+			rnd := rand.New(rand.NewPCG(seed, 2))
+			log := randomLog(t, rnd, 120)
+			want := reference(t, limits, s, log)
+			d := &driver{t: t, log: log, limits: limits, out: newOutcome()}
+			d.start(s, nil)
+			tau := int64(0)
+			for i := range log {
+				for rnd.IntN(4) > 0 && d.m.Fire(Offset(i), log[i].at, rnd.IntN(300)) {
 					d.collect()
 				}
+				d.record(i)
+				tau = max(tau, log[i].at)
+				if i+1 < len(log) && log[i+1].at > tau {
+					for range rnd.IntN(3) {
+						d.m.Tick(tau + rnd.Int64N(log[i+1].at-tau+1))
+						d.collect()
+					}
+				}
 			}
+			d.end()
+			require.Equal(t, want.String(), d.out.String(), "seed %d", seed)
 		}
-		d.end()
-		require.Equal(t, want.String(), d.out.String(), "seed %d", seed)
-	}
+	})
 }
 
 // TestBudgetChangesNothing: giving payloads up and reading them again delivers the same, and so does cutting into parts.
 func TestBudgetChangesNothing(t *testing.T) {
-	limits, s := mixed(t)
-	for seed := range uint64(30) {
-		rnd := rand.New(rand.NewPCG(seed, 3))
-		log := randomLog(t, rnd, 120)
-		want := reference(t, limits, s, log)
-		tight := limits
-		tight.BufferBytes, tight.MaxPayload = 1+rnd.IntN(8000), 1+rnd.IntN(600)
-		require.Equal(t, want.String(), reference(t, tight, s, log).String(), "seed %d", seed)
-	}
+	each(t, func(t *testing.T, limits Limits, s Settings) {
+		for seed := range uint64(30) {
+			rnd := rand.New(rand.NewPCG(seed, 3))
+			log := randomLog(t, rnd, 120)
+			want := reference(t, limits, s, log)
+			tight := limits
+			tight.BufferBytes, tight.MaxPayload = 1+rnd.IntN(8000), 1+rnd.IntN(600)
+			require.Equal(t, want.String(), reference(t, tight, s, log).String(), "seed %d", seed)
+		}
+	})
 }
 
 // TestRestartAtEveryOffset stops the machine behind every record, restores it from the newest checkpoint and reads the log again from
 // where the checkpoint says: all that was to be delivered has been, the same decisions came, and nothing that a checkpoint had
 // as delivered was delivered again.
 func TestRestartAtEveryOffset(t *testing.T) {
-	limits, s := mixed(t)
-	for seed := range uint64(6) {
-		rnd := rand.New(rand.NewPCG(seed, 4))
-		log := randomLog(t, rnd, 100)
-		want := reference(t, limits, s, log)
-		for stop := 0; stop <= len(log); stop++ {
-			run(t, fmt.Sprintf("seed %d, stop %d", seed, stop), limits, s, log, want, rand.New(rand.NewPCG(seed, uint64(stop))),
-				func(at int) bool { return at == stop })
+	each(t, func(t *testing.T, limits Limits, s Settings) {
+		for seed := range uint64(6) {
+			rnd := rand.New(rand.NewPCG(seed, 4))
+			log := randomLog(t, rnd, 100)
+			want := reference(t, limits, s, log)
+			for stop := 0; stop <= len(log); stop++ {
+				run(t, fmt.Sprintf("seed %d, stop %d", seed, stop), limits, s, log, want, rand.New(rand.NewPCG(seed, uint64(stop))),
+					func(at int) bool { return at == stop })
+			}
 		}
-	}
+	})
 }
 
 // TestManyRestarts does it at random, many times in one log, with slow and with quick backends.
 func TestManyRestarts(t *testing.T) {
-	limits, s := mixed(t)
-	for seed := range uint64(150) {
-		rnd := rand.New(rand.NewPCG(seed, 5))
-		log := randomLog(t, rnd, 150)
-		want := reference(t, limits, s, log)
-		every := 2 + rnd.IntN(40)
-		run(t, fmt.Sprintf("seed %d", seed), limits, s, log, want, rnd, func(int) bool { return rnd.IntN(every) == 0 })
-	}
+	each(t, func(t *testing.T, limits Limits, s Settings) {
+		for seed := range uint64(150) {
+			rnd := rand.New(rand.NewPCG(seed, 5))
+			log := randomLog(t, rnd, 150)
+			want := reference(t, limits, s, log)
+			every := 2 + rnd.IntN(40)
+			run(t, fmt.Sprintf("seed %d", seed), limits, s, log, want, rnd, func(int) bool { return rnd.IntN(every) == 0 })
+		}
+	})
 }
 
 // run reads a log, with backends that acknowledge at random, checkpoints now and then, and a crash wherever crash says.
@@ -369,36 +412,37 @@ func diff(want, got string) string {
 
 // TestResumeNeverPassesWhatIsNotSettled compares the resume offset with the obvious computation.
 func TestResumeNeverPassesWhatIsNotSettled(t *testing.T) {
-	limits, s := mixed(t)
-	for seed := range uint64(20) {
-		rnd := rand.New(rand.NewPCG(seed, 6))
-		log := randomLog(t, rnd, 150)
-		d := &driver{t: t, log: log, limits: limits, out: newOutcome()}
-		d.start(s, nil)
-		at := map[uint64]Offset{}
-		for i := range log {
-			_ = d.m.Record(Offset(i), log[i].at, log[i].value)
-			for _, del := range d.m.Effects().Deliveries {
-				at[del.Seq] = del.Offset
-			}
-			d.collect()
-			for len(d.pending) > 0 && rnd.IntN(3) > 0 {
-				k := rnd.IntN(len(d.pending))
-				d.m.Ack(d.pending[k])
-				d.pending = append(d.pending[:k], d.pending[k+1:]...)
-			}
-			least := Resume(i + 1)
-			for _, seq := range d.pending {
-				least = min(least, Resume(at[seq]))
-			}
-			for _, b := range d.m.deadlines.byTime {
-				for ref := d.m.deadlines.buckets[b].head; ref != 0; {
-					tr := d.m.traces.Trace(buffer.Ref(ref))
-					least = min(least, Resume(tr.FirstOffset))
-					ref = tr.Next
+	each(t, func(t *testing.T, limits Limits, s Settings) {
+		for seed := range uint64(20) {
+			rnd := rand.New(rand.NewPCG(seed, 6))
+			log := randomLog(t, rnd, 150)
+			d := &driver{t: t, log: log, limits: limits, out: newOutcome()}
+			d.start(s, nil)
+			at := map[uint64]Offset{}
+			for i := range log {
+				_ = d.m.Record(Offset(i), log[i].at, log[i].value)
+				for _, del := range d.m.Effects().Deliveries {
+					at[del.Seq] = del.Offset
 				}
+				d.collect()
+				for len(d.pending) > 0 && rnd.IntN(3) > 0 {
+					k := rnd.IntN(len(d.pending))
+					d.m.Ack(d.pending[k])
+					d.pending = append(d.pending[:k], d.pending[k+1:]...)
+				}
+				least := Resume(i + 1)
+				for _, seq := range d.pending {
+					least = min(least, Resume(at[seq]))
+				}
+				for _, b := range d.m.deadlines.byTime {
+					for ref := d.m.deadlines.buckets[b].head; ref != 0; {
+						tr := d.m.traces.Trace(buffer.Ref(ref))
+						least = min(least, Resume(tr.FirstOffset))
+						ref = tr.Next
+					}
+				}
+				require.Equal(t, least, d.m.Resume(), "seed %d, record %d", seed, i)
 			}
-			require.Equal(t, least, d.m.Resume(), "seed %d, record %d", seed, i)
 		}
-	}
+	})
 }

@@ -22,7 +22,7 @@ import (
 //	a1 root error start=100 end=250 svc=cart user=vip
 //
 // is span 1 of trace a. Without `root` it has a parent. start and end are milliseconds. svc names the resource; other
-// k=v are attributes. `server` sets the kind. `noid` makes the trace ID zero.
+// k=v are attributes. rv is the randomness in its tracestate. `server` sets the kind. `noid` makes the trace ID zero.
 func parseSpans(text string) ([]byte, error) {
 	td := ptrace.NewTraces()
 	resources := map[string]ptrace.SpanSlice{}
@@ -70,6 +70,8 @@ func parseSpans(text string) ([]byte, error) {
 				s.SetEndTimestamp(pcommon.Timestamp(ms * 1e6))
 			case "pad":
 				s.Attributes().PutStr("pad", strings.Repeat("x", int(ms)))
+			case "rv":
+				s.TraceState().FromRaw("ot=rv:" + v)
 			case "svc":
 			default:
 				s.Attributes().PutStr(k, v)
@@ -130,4 +132,14 @@ func mustPlan(t testing.TB, text string) *policies.Plan {
 	p, err := parsePlan(text)
 	require.NoError(t, err)
 	return p
+}
+
+// mustPlanWith also reads policies of rescue_on.
+func mustPlanWith(t testing.TB, text, rescue string) *policies.Plan {
+	var list, late yaml.Node
+	require.NoError(t, yaml.Unmarshal([]byte(text), &list))
+	require.NoError(t, yaml.Unmarshal([]byte(rescue), &late))
+	plan, err := policies.Parse(list.Content[0], policies.Options{Rescue: late.Content[0]})
+	require.NoError(t, err)
+	return plan
 }
