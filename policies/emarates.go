@@ -49,6 +49,7 @@ type emaRates struct {
 type emaKey struct {
 	average uint64  // a period, 16 bits after the point; 0: it is new in this period
 	count   uint64  // in this period
+	largest uint64  // weight of a trace in the last period that had any
 	part    float64 // of the goal
 	keep    float64 // probability, in this period
 }
@@ -115,7 +116,11 @@ func (e *emaRates) observe(c *emaClaim, k *emaKey, keep float64) {
 		e.keys[c.key] = k
 	}
 	if k != nil {
+		if k.count == 0 {
+			k.largest = 0
+		}
 		k.count += weight
+		k.largest = max(k.largest, weight)
 	}
 	if isNew || k.average == 0 {
 		e.passedShared += spent
@@ -170,14 +175,18 @@ func (e *emaRates) average() {
 	if e.seen<<16>>1 > expected {
 		// More than twice of what there was is no noise but a burst, or a step. It is believed at once.
 		weight = 1 << 16
-	} else if e.warm {
-		e.compare()
+	} else if e.warm && e.seen<<16 > expected>>1 {
+		e.compare() // after a step down, averages that still are too large say nothing
 	}
 	for key, k := range e.keys {
 		if k.average == 0 {
 			k.average = k.count << 16
 		} else {
 			k.average = blend(k.average, k.count<<16, weight)
+		}
+		if k.count == 0 {
+			// That no trace came of a key that had many is no chance: it is gone, and must not keep its part of the goal.
+			k.average = min(k.average, 2*k.largest<<16)
 		}
 		k.count = 0
 		if k.average < e.ageOut16 {
@@ -263,56 +272,6 @@ func emaFloat(average uint64) float64 { return float64(average) / (1 << 16) }
 
 // logOf returns the logarithm to base 2 of 1 + the average, with 16 bits after the point, so that the sum of many fits.
 func logOf(k *emaKey) uint64 { return (log2(k.average+1<<16) - 16<<logBits) >> (logBits - 16) }
-
-// limit finds what the probabilities must be lowered to in this tick.
-func (e *emaRates) limit(claims []emaClaim, now int64) {
-	var known, unknown float64 // what would pass of known keys, and what there is of others
-	for _, c := range claims {
-		weight := float64(min(c.weight, maxEMACount))
-		if k := e.keys[c.key]; k != nil && k.average > 0 {
-			known += float64(weight * k.keep)
-		} else {
-			unknown += weight
-		}
-	}
-	left := max((e.at+1)*e.period-now, e.tick) // of the period
-	ticks := float64(left) / float64(e.tick)
-	e.known = 1
-	if e.most > 0 && e.share <= 0 {
-		// A quarter of what is left, even if many ticks are to come: few traces come in lumps.
-		e.known = atMost((float64(max(e.most, 1)*e.amount)-e.passed)/min(ticks, 4), known)
-		known = float64(known * e.known)
-	}
-	e.others = e.allowance(known, unknown, ticks)
-}
-
-// allowance returns the probability of keys that are not known. Together they may have what known keys leave of the goal;
-// or, if that is more, their own part, which is at least that of an average key.
-func (e *emaRates) allowance(known, unknown, ticks float64) float64 {
-	goal, own := e.amount, 0.0
-	if e.warm {
-		goal = e.goal
-		own = (max(e.shared.part, goal/float64(e.kinds+1)) - e.passedShared) / min(ticks, 4)
-	} else if e.share > 0 {
-		return min(e.share, 1)
-	}
-	keep := atMost(max(own, (goal-e.passed)/ticks-known), unknown)
-	if e.share > 0 {
-		// They keep to a goal that is a share also if there are many of them.
-		keep = max(keep, min(float64(e.share*e.correction()), 1))
-	}
-	return keep
-}
-
-// atMost returns with what probability something must pass for no more than room of it to pass on average. It is never 0:
-// what cannot pass at all is not stood for by what does.
-func atMost(room, weight float64) float64 {
-	const least = 1e-6
-	if weight <= room {
-		return 1
-	}
-	return max(room/weight, least)
-}
 
 // floorDiv divides, rounding down.
 func floorDiv(x, y int64) int64 {

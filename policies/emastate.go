@@ -30,10 +30,12 @@ func (e *emaRates) appendTo(b []byte) []byte {
 		b = binary.LittleEndian.AppendUint64(b, key)
 		b = binary.AppendUvarint(b, k.average)
 		b = binary.AppendUvarint(b, k.count)
+		b = binary.AppendUvarint(b, k.largest)
 	}
 	return b
 }
 
+// decode refuses what no traces can lead to, as far as what follows would go wrong.
 func (e *emaRates) decode(d *stateDecoder) {
 	*e = *newEMARates(e.emaSettings)
 	state := d.byte()
@@ -47,28 +49,37 @@ func (e *emaRates) decode(d *stateDecoder) {
 	e.at, e.seen = d.varint(), d.uvarint()
 	e.passed, e.passedShared = d.float(), d.float()
 	e.wanted, e.got = d.float(), d.float()
-	e.shared = decodeEMAKey(d)
-	n := d.count(10)
-	if n > e.maxKeys || e.seen > maxEMACount {
+	if e.seen > maxEMACount || max(e.passed, e.passedShared) > 2*maxEMACount {
+		d.fail()
+	}
+	left := e.seen // of what was counted, for the keys to come
+	e.decodeKey(d, &e.shared, left)
+	n := d.count(11)
+	if n > e.maxKeys {
 		d.fail()
 	}
 	for i, last := 0, uint64(0); i < n && !d.bad; i++ {
-		key := d.uint64()
+		key, k := d.uint64(), &emaKey{}
 		if i > 0 && key <= last {
 			d.fail()
 		}
-		k := decodeEMAKey(d)
-		e.keys[key], last = &k, key
+		e.decodeKey(d, k, left)
+		if k.largest = d.uvarint(); k.largest > maxEMACount {
+			d.fail()
+		}
+		left -= k.count
+		e.keys[key], last = k, key
 	}
 	if e.warm && !d.bad {
 		e.spread()
 	}
 }
 
-func decodeEMAKey(d *stateDecoder) emaKey {
-	k := emaKey{average: d.uvarint(), count: d.uvarint()}
-	if k.average > maxEMACount<<16 || k.count > maxEMACount {
+// decodeKey reads what is known of a key. Before a period is over no key has an average.
+func (e *emaRates) decodeKey(d *stateDecoder, k *emaKey, left uint64) {
+	k.average, k.count = d.uvarint(), d.uvarint()
+	if k.count > left || k.average > maxEMACount<<16 || k.average > 0 && !e.warm {
 		d.fail()
+		k.count = 0
 	}
-	return k
 }
