@@ -13,7 +13,8 @@ type generator struct {
 	*rand.Rand
 	resources []*resource
 	scopes    []*scope
-	dirty     []*resource // with attributes of the wrong type, empty, or twice
+	confused  []*resource // with attributes of the wrong type, or twice
+	blank     []*resource // with empty text
 }
 
 func newGenerator(seed, no uint64) *generator {
@@ -27,11 +28,12 @@ func newGenerator(seed, no uint64) *generator {
 			r.schema = "https://opentelemetry.io/schemas/1.30.0"
 		}
 		g.resources = append(g.resources, r)
-		d := &resource{attrs: []attr{{"service.name", text(service)}}}
+		c, b := &resource{attrs: r.attrs[:1:1]}, &resource{attrs: r.attrs[:1:1]}
 		for range 1 + g.IntN(3) {
-			d.attrs = append(d.attrs, g.attr(confused))
+			c.attrs = append(c.attrs, g.attr(confused))
+			b.attrs = addOnce(b.attrs, g.attr(blank))
 		}
-		g.dirty = append(g.dirty, d)
+		g.confused, g.blank = append(g.confused, c), append(g.blank, b)
 	}
 	g.resources = append(g.resources, &resource{})
 	g.scopes = []*scope{{}, {name: "lib"}, {name: "lib", attrs: []attr{{"tier", text("gold")}}}}
@@ -48,13 +50,14 @@ type dirt uint16
 
 const (
 	clean    dirt = 0
-	confused dirt = 1 << iota // values of other types than usual, and empty ones
+	confused dirt = 1 << iota // values of other types than usual
+	blank                     // empty text
 	doubled                   // attributes that are there twice
 	timeless                  // spans without start, end or both
 	distant                   // times from 2262 on
 	repeated                  // spans that come twice, changed or not
 	random                    // tracestate with ot
-	dirts    = 6
+	dirts    = 7
 )
 
 // keys of attributes, by the type that their values usually have.
@@ -81,6 +84,9 @@ func (g *generator) attr(d dirt) attr {
 	if d&confused != 0 && g.chance(2) {
 		a.value = g.anyValue()
 	}
+	if d&blank != 0 && a.value.kind == kindString {
+		a.value.text = ""
+	}
 	return a
 }
 
@@ -88,7 +94,7 @@ func (g *generator) attr(d dirt) attr {
 func (g *generator) anyValue() value {
 	switch kind(g.IntN(int(kindBytes) + 1)) {
 	case kindString:
-		return text(pick(g, "", "", "gold", "500", "true", "x/live", "broken"))
+		return text(pick(g, "", "gold", "500", "true", "x/live", "broken"))
 	case kindBool:
 		return boolean(g.chance(2))
 	case kindInt:
@@ -177,8 +183,11 @@ func (g *generator) trace() *trace {
 func (g *generator) add(batch []*piece, s *span, d dirt) []*piece {
 	if len(batch) == 0 || g.chance(3) {
 		r := pick(g, g.resources...)
-		if d&(confused|doubled) != 0 && g.chance(2) {
-			r = pick(g, g.dirty...)
+		switch {
+		case d&(confused|doubled) != 0 && g.chance(2):
+			r = pick(g, g.confused...)
+		case d&blank != 0:
+			r = pick(g, g.blank...)
 		}
 		batch = append(batch, &piece{resource: r})
 	}

@@ -5,7 +5,9 @@ go 1.26.0
 require (
 	go.opentelemetry.io/collector/pdata v1.70.0
 	go.opentelemetry.io/otel/trace v1.47.0
+	go.yaml.in/yaml/v3 v3.0.5
 	google.golang.org/protobuf v1.36.12
+	thresher v0.0.0
 )
 
 require (

@@ -23,10 +23,10 @@ type mistake struct {
 func mistakes() []mistake {
 	return []mistake{
 		{"no policies", `[]`, accepts, "is empty, so nothing would be kept"},
-		{"misspelt block", `{name: a, type: latency, latencyy: {threshold_ms: 5000}}`, accepts, "did you mean latency"},
-		{"misspelt key in a block", `{name: a, type: latency, latency: {treshold_ms: 5000}}`, "unmarshal", "did you mean threshold_ms"},
-		{"key in other case", `{name: a, type: latency, latency: {Threshold_MS: 5000}}`, "unmarshal", "did you mean threshold_ms"},
-		{"unknown type", `{name: a, type: latensy, latency: {threshold_ms: 5000}}`, "start", "did you mean latency"},
+		{"misspelt block", `{name: a, type: latency, latencyy: {threshold_ms: 5000}}`, accepts, "did you mean \"latency\""},
+		{"misspelt key in a block", `{name: a, type: latency, latency: {treshold_ms: 5000}}`, "unmarshal", "did you mean \"threshold_ms\""},
+		{"key in other case", `{name: a, type: latency, latency: {Threshold_MS: 5000}}`, "unmarshal", "did you mean \"threshold_ms\""},
+		{"unknown type", `{name: a, type: latensy, latency: {threshold_ms: 5000}}`, "start", "did you mean \"latency\""},
 		{"no name", `{type: always_sample}`, "start", "name"},
 		{"name twice", `[{name: a, type: always_sample}, {name: a, type: trace_flags}]`, "start", "already the name"},
 
@@ -42,16 +42,16 @@ func mistakes() []mistake {
 		{"values that are numbers", `{name: a, type: string_attribute, string_attribute: {key: tier, values: [500]}}`, "unmarshal", "must be text"},
 		{"bad pattern", `{name: a, type: string_attribute, string_attribute: {key: tier, values: ["(gold"], enabled_regex_matching: true}}`,
 			"start", "missing closing )"},
-		{"no key", `{name: a, type: string_attribute, string_attribute: {values: [gold]}}`, accepts, "key is missing"},
-		{"no truth", `{name: a, type: boolean_attribute, boolean_attribute: {key: hit}}`, accepts, "value is missing"},
-		{"status in small letters", `{name: a, type: status_code, status_code: {status_codes: [error]}}`, "start", "did you mean ERROR"},
+		{"no key", `{name: a, type: string_attribute, string_attribute: {values: [gold]}}`, accepts, "key: is missing"},
+		{"no truth", `{name: a, type: boolean_attribute, boolean_attribute: {key: hit}}`, accepts, "value: is missing"},
+		{"status in small letters", `{name: a, type: status_code, status_code: {status_codes: [error]}}`, "start", "did you mean \"ERROR\""},
 		{"no status", `{name: a, type: status_code, status_code: {status_codes: []}}`, "start", "empty list"},
 		{"500 per cent", `{name: a, type: probabilistic, probabilistic: {sampling_percentage: 500}}`, accepts, "between 0 and 100"},
-		{"no per cent", `{name: a, type: probabilistic, probabilistic: {}}`, accepts, "sampling_percentage is missing"},
+		{"no per cent", `{name: a, type: probabilistic, probabilistic: {}}`, accepts, "sampling_percentage: is missing"},
 		{"no numbers of spans", `{name: a, type: span_count, span_count: {}}`, accepts, "neither min_spans nor max_spans"},
 		{"key that no tracestate has", `{name: a, type: trace_state, trace_state: {key: Vendor, values: [debug]}}`, accepts, "cannot be a tracestate key"},
 
-		{"rate that is missing", `{name: a, type: rate_limiting, rate_limiting: {}}`, accepts, "spans_per_second is missing"},
+		{"rate that is missing", `{name: a, type: rate_limiting, rate_limiting: {}}`, accepts, "spans_per_second: is missing"},
 		{"rate below 0", `{name: a, type: bytes_limiting, bytes_limiting: {bytes_per_second: -1}}`, accepts, "bytes_per_second"},
 
 		{"no OTTL", `{name: a, type: ottl_condition, ottl_condition: {error_mode: ignore}}`, "start", "has no expression"},
@@ -60,11 +60,11 @@ func mistakes() []mistake {
 		{"OTTL that edits", `{name: a, type: ottl_condition, ottl_condition: {span: ['set(name, "a")']}}`, "start", "span[0]"},
 		{"OTTL that depends on chance", `{name: a, type: ottl_condition, ottl_condition: {span: ['UUID() == "a"']}}`, accepts, "UUID"},
 		{"unknown error mode", `{name: a, type: ottl_condition, ottl_condition: {error_mode: ignored, span: ['name == "a"']}}`,
-			"unmarshal", "did you mean ignore"},
+			"unmarshal", "did you mean \"ignore\""},
 
 		{"empty and", `{name: a, type: and, and: {and_sub_policy: []}}`, accepts, "empty list"},
 		{"empty drop", `{name: a, type: drop, drop: {drop_sub_policy: []}}`, accepts, "empty list"},
-		{"not without a policy", `{name: a, type: not, not: {}}`, "start", "not_sub_policy is missing"},
+		{"not without a policy", `{name: a, type: not, not: {}}`, "start", "not_sub_policy: is missing"},
 		{"drop within and", `{name: a, type: and, and: {and_sub_policy: [{name: b, type: drop, drop: {drop_sub_policy: [{name: c, type: always_sample}]}}]}}`,
 			"start", "drop works only in the list itself"},
 
@@ -77,7 +77,7 @@ func mistakes() []mistake {
 		{"allocations of more than there is", composite(`composite_sub_policy: [{name: b, type: always_sample}, {name: c, type: trace_flags}],` +
 			` rate_allocation: [{policy: b, percent: 80}, {policy: c, percent: 30}]`), accepts, "add up to 100 or less"},
 		{"composite without a rate", `{name: a, type: composite, composite: {composite_sub_policy: [{name: b, type: always_sample}]}}`,
-			accepts, "max_total_spans_per_second is missing"},
+			accepts, "max_total_spans_per_second: is missing"},
 
 		// What is wrong in the Collector only: it has no such nesting.
 		{"and within and", `{name: a, type: and, and: {and_sub_policy: [{name: b, type: and, and: {and_sub_policy: [{name: c, type: always_sample}]}}]}}`,

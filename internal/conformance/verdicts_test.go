@@ -3,8 +3,10 @@ package conformance
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -17,85 +19,140 @@ var (
 
 // TestVerdicts compares verdicts on generated pairs of a configuration and a trace.
 func TestVerdicts(t *testing.T) {
-	p := startPeer(t)
-	var c counts
-	for no := *from; no < *from+*configs; no++ {
-		g := newGenerator(*seed, uint64(no))
-		l, tight := g.list(allTypes())
-		n := *perList
-		if tight {
-			n = (n + 4) / 5
-		}
-		var traces []*trace
-		for range n {
-			traces = append(traces, g.trace())
-		}
-		groups := [][]*trace{traces}
-		if tight {
-			groups = groups[:0]
-			for _, tr := range traces {
-				groups = append(groups, []*trace{tr})
+	var (
+		mu        sync.Mutex
+		total     counts
+		complaint = "" // of the first configuration that one is about
+		at        = *from + *configs
+		next      = *from
+		wait      sync.WaitGroup
+	)
+	for range 2 {
+		p := startPeer(t)
+		wait.Go(func() {
+			mu.Lock()
+			defer mu.Unlock()
+			for ; next < at; next++ {
+				no := next
+				mu.Unlock()
+				c, wrong := try(p, no)
+				mu.Lock()
+				total.merge(&c)
+				if wrong != "" && no < at {
+					at, complaint = no, wrong
+				}
 			}
-		}
-		for _, group := range groups {
-			if complaint := disagreement(p, l, group, &c); complaint != "" {
-				t.Fatalf("%s\nAgain: go test -run %s -seed %d -from %d -configs 1", complaint, t.Name(), *seed, no)
-			}
-		}
+		})
 	}
-	t.Log(c.report())
-	if c.different*4 > c.pairs {
+	wait.Wait()
+	if complaint != "" {
+		t.Fatalf("%s\nAgain: go test -run %s -seed %d -from %d -configs 1", complaint, t.Name(), *seed, at)
+	}
+	t.Log(total.report())
+	if total.different*4 > total.pairs {
 		t.Error("more than a quarter of the verdicts differ: the quirks hide what is to be compared")
 	}
 }
 
+// try compares the verdicts on the traces of one configuration and tells what is wrong.
+func try(p *peer, no int) (c counts, complaint string) {
+	g := newGenerator(*seed, uint64(no))
+	l, tight := g.list(allTypes())
+	n := *perList
+	if tight {
+		n = (n + 4) / 5
+	}
+	var traces []*trace
+	for range n {
+		traces = append(traces, g.trace())
+	}
+	s, err := newSubjects(p, l)
+	if err != nil {
+		return c, err.Error()
+	}
+	if !tight {
+		return c, s.disagreement(traces, &c)
+	}
+	for _, tr := range traces {
+		if complaint = s.disagreement([]*trace{tr}, &c); complaint != "" {
+			break
+		}
+	}
+	return c, complaint
+}
+
+// subjects are what is compared, with one configuration.
+type subjects struct {
+	list         *list
+	config       string
+	peer         *peer
+	strict, ours *engine
+}
+
+func newSubjects(p *peer, l *list) (s *subjects, err error) {
+	s = &subjects{list: l, config: l.yaml(), peer: p}
+	if s.strict, err = newEngine(s.config, true); err == nil {
+		s.ours, err = newEngine(s.config, false)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("Thresher refuses what the peer accepts: %w\n%s", err, s.config)
+	}
+	return s, nil
+}
+
 // disagreement lets all decide the traces together, and tells about the first that is not decided as it should be, or
 // about something smaller that is not either.
-func disagreement(p *peer, l *list, traces []*trace, c *counts) string {
-	tr, complaint := compare(p, l, traces, c)
+func (s *subjects) disagreement(traces []*trace, c *counts) string {
+	tr, complaint := s.compare(traces, c)
 	if complaint == "" || tr == nil {
 		return complaint
 	}
-	wrong := func(l *list, tr *trace) bool {
-		at, complaint := compare(p, l, []*trace{tr}, &counts{})
-		return complaint != "" && at != nil
+	alone := func(l *list, tr *trace) string {
+		s, err := newSubjects(s.peer, l)
+		if err != nil {
+			return ""
+		}
+		at, complaint := s.compare([]*trace{tr}, &counts{})
+		if at == nil {
+			return ""
+		}
+		return complaint
 	}
-	if !wrong(l, tr) {
-		return fmt.Sprintf("together with other traces: %s\n%s%s", complaint, l.yaml(), tr)
+	if alone(s.list, tr) == "" {
+		return fmt.Sprintf("together with other traces: %s\n%s%s", complaint, s.config, tr)
 	}
-	l, tr = reduce(l, tr, wrong)
-	_, complaint = compare(p, l, []*trace{tr}, &counts{})
-	return fmt.Sprintf("%s\n%s%s", complaint, l.yaml(), tr)
+	l, tr := reduce(s.list, tr, func(l *list, tr *trace) bool { return alone(l, tr) != "" })
+	return fmt.Sprintf("%s\n%s%s", alone(l, tr), l.yaml(), tr)
 }
 
 // compare lets all decide the traces together. It returns what is wrong, and with which trace if it is one.
-func compare(p *peer, l *list, traces []*trace, c *counts) (*trace, string) {
+func (s *subjects) compare(traces []*trace, c *counts) (*trace, string) {
 	requests := batches(traces)
-	theirs, err := p.decide(l.yaml(), requests...)
+	theirs, err := s.peer.decide(s.config, requests...)
 	if err != nil {
-		return nil, fmt.Sprintf("the peer: %v\n%s", err, l.yaml())
+		return nil, fmt.Sprintf("the peer: %v\n%s", err, s.config)
 	}
-	strict, err := thresher(l.yaml(), true, requests)
+	strict, err := s.strict.decide(requests...)
 	if err != nil {
-		return nil, fmt.Sprintf("Thresher, strict: %v\n%s", err, l.yaml())
+		return nil, fmt.Sprintf("Thresher, strict: %v\n%s", err, s.config)
 	}
-	ours, err := thresher(l.yaml(), false, requests)
+	ours, err := s.ours.decide(requests...)
 	if err != nil {
-		return nil, fmt.Sprintf("Thresher: %v\n%s", err, l.yaml())
+		return nil, fmt.Sprintf("Thresher: %v\n%s", err, s.config)
 	}
 	for _, tr := range traces {
-		if v, want := theirs[tr.id], decide(l, tr, allQuirks); v != want {
+		if v, want := theirs[tr.id], decide(s.list, tr, allQuirks); v != want {
 			return tr, fmt.Sprintf("the peer says %v, the reference with all quirks %v", v, want)
 		}
 		if v, want := strict[tr.id], theirs[tr.id]; v != want {
 			return tr, fmt.Sprintf("Thresher says %v with compat: strict, the peer %v", v, want)
 		}
-		if v, want := ours[tr.id], decide(l, tr, noQuirks); v != want {
+		if v, want := ours[tr.id], decide(s.list, tr, noQuirks); v != want {
 			return tr, fmt.Sprintf("Thresher says %v, the reference without quirks %v", v, want)
 		}
 		c.pairs++
 		if ours[tr.id] != theirs[tr.id] {
-			c.add(explain(l, tr))
+			c.add(explain(s.list, tr))
 		}
 	}
 	return nil, ""
@@ -140,19 +197,31 @@ func (c *counts) add(q quirks) {
 	}
 }
 
+func (c *counts) merge(o *counts) {
+	c.pairs += o.pairs
+	c.different += o.different
+	for i, n := range o.by {
+		c.by[i] += n
+	}
+	for q, n := range o.together {
+		if c.together == nil {
+			c.together = map[quirks]int{}
+		}
+		c.together[q] += n
+	}
+}
+
 func (c *counts) report() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d pairs of configuration and trace; strict: all verdicts equal; otherwise %d differ (%.2f %%), by quirk:\n",
 		c.pairs, c.different, 100*float64(c.different)/float64(max(c.pairs, 1)))
 	for i, n := range c.by {
 		if q := quirks(1) << i; q&allQuirks != 0 {
-			fmt.Fprintf(&b, "  %-24s %6d\n", q, n)
+			fmt.Fprintf(&b, "  %6d %s\n", n, q)
 		}
 	}
-	n, kinds := 0, len(c.together)
-	for _, with := range c.together {
-		n += with
+	for _, q := range slices.Sorted(maps.Keys(c.together)) {
+		fmt.Fprintf(&b, "  %6d %s\n", c.together[q], q)
 	}
-	fmt.Fprintf(&b, "  %-24s %6d (%d combinations)", "several of these", n, kinds)
 	return b.String()
 }
