@@ -70,7 +70,7 @@ func findPolicies(d *document, top *yaml.Node, processor string) (key, block *ya
 	names := tailSamplers(all)
 	switch {
 	case at == nil:
-		return nil, nil, "", fatal(d.name, 1, 1, "%s", noPolicies(top))
+		return nil, nil, "", noPolicies(d.name, top)
 	case len(names) == 0:
 		return nil, nil, "", fatal(d.name, at.Line, at.Column, "processors: there is no tail_sampling processor among them, so there are no policies")
 	case processor == "" && len(names) > 1:
@@ -104,19 +104,23 @@ func tailSamplers(n *yaml.Node) (names []string) {
 }
 
 // noPolicies says of a file without policies what it probably should have been.
-func noPolicies(top *yaml.Node) string {
-	const wanted = "a section sampling: with policies, or a Collector's processors: with tail_sampling"
+func noPolicies(name string, top *yaml.Node) error {
 	for i := 0; i+1 < len(top.Content); i += 2 {
-		switch name := top.Content[i].Value; {
-		case suggest.Nearest(name, []string{"sampling", "processors"}) != "":
-			return "the section " + quote(name) + " is unknown; did you mean " + quote(suggest.Nearest(name, []string{"sampling", "processors"})) + "?"
-		case name == "policies", name == "decision_wait":
-			return name + " belongs below sampling; indent the file under a line `sampling:`"
-		case name == "tail_sampling":
-			return "tail_sampling belongs below processors, or is called sampling; put a line `processors:` or rename it"
+		key := top.Content[i]
+		hint := ""
+		switch near := suggest.Nearest(key.Value, []string{"sampling", "processors"}); {
+		case near != "":
+			hint = "unknown section; did you mean " + quote(near) + "?"
+		case key.Value == "policies", key.Value == "decision_wait":
+			hint = "this belongs below sampling; indent the file under a line `sampling:`"
+		case key.Value == "tail_sampling":
+			hint = "here this section is called sampling; rename it, or put it under a line `processors:` as in a Collector"
+		default:
+			continue
 		}
+		return fatal(name, key.Line, key.Column, "%s: %s", key.Value, hint)
 	}
-	return "has no policies; wanted is " + wanted
+	return fatal(name, 1, 1, "has no policies; wanted is a section sampling: with policies, or a Collector's processors: with tail_sampling")
 }
 
 // policies reads the section of the policies and leaves aside what is wrong elsewhere.
@@ -136,8 +140,8 @@ func (d *document) policies(key, block *yaml.Node, path string, from PoliciesFro
 		return nil, err
 	}
 	p := &Policies{File: d.name, Sampling: r.cfg.Sampling, Plan: r.cfg.Plan, Warnings: d.warnings}
-	if path != "sampling" {
-		p.Processor = strings.TrimPrefix(path, "processors.")
+	if name, ok := strings.CutPrefix(path, "processors."); ok {
+		p.Processor = name
 	}
 	return p, nil
 }

@@ -72,7 +72,7 @@ func (s *Store) Decide(ctx context.Context, p *config.Policies, o Options, each 
 		}
 	}
 	if now, some := m.Time(); some {
-		m.Tick(now + max(p.Sampling.DecisionWait, p.Sampling.DecisionWaitAfterRoot).Milliseconds() + 1)
+		m.Tick(now + p.Sampling.DecisionWait.Milliseconds() + policies.Tick)
 	}
 	return r.results()
 }
@@ -88,11 +88,12 @@ func settings(p *config.Policies) sampler.Settings {
 	}
 }
 
-func limits(p *config.Policies, _ Options) sampler.Limits {
+func limits(p *config.Policies, o Options) sampler.Limits {
 	return sampler.Limits{
 		LateWindow:     max(p.Sampling.LateWindow, p.Sampling.DecisionWait).Milliseconds(),
 		DeliverDropped: true,
 		MaxPayload:     math.MaxInt32, // a trace is one part
+		Explain:        o.Explain,
 	}
 }
 
@@ -134,7 +135,7 @@ func (r *run) results() error {
 		}
 		res := Result{
 			TraceID: d.TraceID, Kept: d.Kept, Policy: d.Policy, Matched: d.Matched, Spans: d.Spans, Bytes: t.bytes,
-			Complete: d.Complete, Early: d.Early, Start: t.start, End: t.end, Why: explanation(d),
+			Complete: d.Complete, Early: d.Early, Start: t.start, End: t.end, Why: d.Why,
 		}
 		if d.Kept {
 			res.Probability = d.Probability
@@ -150,8 +151,6 @@ func (r *run) results() error {
 	}
 	return nil
 }
-
-func explanation(*sampler.Delivery) []policies.Explanation { return nil }
 
 // root names a trace by its root span.
 func (r *run) root(t *stored, res *Result) {

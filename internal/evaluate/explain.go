@@ -55,7 +55,10 @@ func writeWhy(p *printer, why []policies.Explanation, indent string) {
 	for i := range why {
 		w := &why[i]
 		sign := "no "
-		if w.Passed {
+		switch {
+		case w.Failed:
+			sign = "ERR"
+		case w.Passed:
 			sign = "YES"
 		}
 		name := w.Name
@@ -63,12 +66,9 @@ func writeWhy(p *printer, why []policies.Explanation, indent string) {
 			name += " (" + w.Type + ")"
 		}
 		p.f("%s%s  %s: %s\n", indent, sign, name, w.Text)
-		if text := saw(w); text != "" {
-			p.f("%s       saw %s\n", indent, fit(text, 4*tableWidth))
+		if w.Saw != "" {
+			p.f("%s       saw %s\n", indent, fit(printable(w.Saw), 4*tableWidth))
 		}
 		writeWhy(p, w.Sub, indent+"     ")
 	}
 }
-
-// saw is the value that a condition was held against.
-func saw(*policies.Explanation) string { return "" }

@@ -25,6 +25,7 @@ type reason struct {
 	Type   string   `json:"type"`
 	Test   string   `json:"test"`
 	Passed bool     `json:"passed"`
+	Failed bool     `json:"failed,omitempty"` // it could not be evaluated, so it has no vote
 	Saw    string   `json:"saw,omitempty"`
 	Sub    []reason `json:"sub,omitempty"`
 }
@@ -47,7 +48,7 @@ func reasons(why []policies.Explanation) []reason {
 	var list []reason
 	for i := range why {
 		w := &why[i]
-		list = append(list, reason{Policy: w.Name, Type: w.Type, Test: w.Text, Passed: w.Passed, Saw: saw(w), Sub: reasons(w.Sub)})
+		list = append(list, reason{Policy: w.Name, Type: w.Type, Test: w.Text, Passed: w.Passed, Failed: w.Failed, Saw: w.Saw, Sub: reasons(w.Sub)})
 	}
 	return list
 }

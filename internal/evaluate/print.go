@@ -38,14 +38,18 @@ func pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(0, width-columns(s)))
 }
 
-// fit cuts text to a width, and replaces what would move the cursor: names come from spans.
-func fit(s string, width int) string {
-	s = strings.Map(func(r rune) rune {
+// printable replaces what would move the cursor: names come from spans.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
 		if !strconv.IsPrint(r) {
 			return '?'
 		}
 		return r
 	}, s)
+}
+
+// fit cuts text to a width.
+func fit(s string, width int) string {
 	if columns(s) <= width {
 		return s
 	}
@@ -105,9 +109,13 @@ func took(r *Result) string {
 	case d < 100*time.Second:
 		return fmt.Sprintf("%.3gs", float64(d)/1e9)
 	case d < 100*time.Hour:
-		return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
+		text := d.Round(time.Second).String()
+		if short, even := strings.CutSuffix(text, "m0s"); even {
+			return short + "m"
+		}
+		return text
 	}
-	return fmt.Sprintf("%.4gd", d.Hours()/24)
+	return fmt.Sprintf("%.0fd", d.Hours()/24)
 }
 
 func verdict(kept bool) string {

@@ -65,7 +65,7 @@ func title(r *Result) string {
 	if r.Early {
 		flags = append(flags, "cut by size")
 	}
-	text := strings.TrimSpace(r.Service + "  " + r.Operation)
+	text := strings.TrimSpace(printable(r.Service) + "  " + printable(r.Operation))
 	if len(flags) > 0 {
 		text = "[" + strings.Join(flags, ", ") + "] " + text
 	}
