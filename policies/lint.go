@@ -174,17 +174,15 @@ func (l *linter) covered(sort, by func(int) bool, say func(i, j int, same bool))
 
 // replaces reports whether policy j can do for policy i if all traces of i pass j too.
 func (l *linter) replaces(j, i int) bool {
-	if !repeatable(&l.plan.policies[j]) {
-		return false // without i, more traces would compete in j
-	}
-	if l.isForce(i) && !l.isForce(j) && slices.Contains(l.plan.isDrop, true) {
+	// A force policy keeps what others drop, and keeps it from limits wherever it stands.
+	if l.isForce(i) && !l.isForce(j) && (l.plan.firstMatch || slices.Contains(l.plan.isDrop, true)) {
 		return false
 	}
 	if !l.plan.firstMatch || j < i {
 		return true
 	}
-	// A trace that i decides is not asked of the policies between the two: it would use up their limits if i were gone.
-	return !slices.ContainsFunc(l.plan.policies[i:j], func(p Policy) bool { return !repeatable(&p) })
+	// A trace that i decides is not asked of the policies from there to j: it would use up their limits if i were gone.
+	return !slices.ContainsFunc(l.plan.policies[i:j+1], func(p Policy) bool { return !repeatable(&p) })
 }
 
 func (l *linter) droppedTwice(i, j int, same bool) { l.twice(i, j, "drops", same) }
@@ -219,9 +217,10 @@ func (l *linter) keepsAll() {
 		isMoot, traces = l.isKept, "every trace that is not dropped"
 	}
 	if l.plan.firstMatch {
-		// A limit within a drop policy is spent on traces that policies before it keep: they matter to it.
+		// To a limit within a drop or force policy it matters which traces policies before it keep, and what it lets pass
+		// matters in spite of a policy that keeps all.
 		for j := range i {
-			if l.isDrop(j) && !repeatable(&l.plan.policies[j]) {
+			if !l.isKept(j) && !repeatable(&l.plan.policies[j]) {
 				return
 			}
 		}
@@ -254,8 +253,8 @@ func (l *linter) keepsAll() {
 	msg := fmt.Sprintf("%s keeps %s, so %s %s no difference; remove it, or all that it makes needless", quote(at.Name), traces,
 		joined(names), what)
 	if len(limits) > 0 {
-		msg += fmt.Sprintf("; to limit what is kept, put what %s is to limit into one and policy with it, since a policy in the"+
-			" list takes nothing away from what others keep", joined(limits))
+		msg += fmt.Sprintf("; a policy in the list takes nothing away from what another keeps, so %s cannot limit it: put a limit"+
+			" and what it is to limit into one and policy", joined(limits))
 	}
 	l.report(at, fmt.Sprintf("policies[%d]", i), moot, "%s", msg)
 }

@@ -13,7 +13,7 @@ import (
 // is said to make no difference, no limit is spent on other traces than before.
 func TestLintIsSoundWithLimits(t *testing.T) {
 	moot, decisions := 0, 0
-	for seed := range uint64(1500) {
+	for seed := range uint64(600) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		var b strings.Builder
 		for i := range 2 + r.IntN(5) {
@@ -47,15 +47,15 @@ func TestLintIsSoundWithLimits(t *testing.T) {
 			}
 			for k, got := range settled(without, ticks) {
 				if got != want[k] {
-					t.Fatalf("seed %d, strict %v, first match %v\n%s\nwithout %s trace %d is decided %v, not %v\n%v", seed, o.Strict, o.FirstMatch, text, nameAll(some), k, got, want[k],
-						plan.Lint())
+					t.Fatalf("seed %d, strict %v, first match %v\n%s\nwithout %s trace %d is decided %v, not %v\n%v", seed, o.Strict,
+						o.FirstMatch, text, nameAll(some), k, got, want[k], plan.Lint())
 				}
 				decisions++
 			}
 		}
 	}
 	t.Logf("%d policies removed, %d decisions", moot, decisions)
-	if moot < 500 {
+	if moot < 300 {
 		t.Errorf("%d policies removed only", moot)
 	}
 }
@@ -80,7 +80,8 @@ func limitedPolicy(r *rand.Rand, name string, depth int) string {
 	}
 	switch r.IntN(choices) {
 	case 0, 1:
-		return block("latency", fmt.Sprintf("threshold_ms: %d", r.IntN(5)*100))
+		low := r.IntN(5) * 100
+		return block("latency", fmt.Sprintf("threshold_ms: %d", low)+pick(r, "", fmt.Sprintf(", upper_threshold_ms: %d", low+100)))
 	case 2:
 		return block("status_code", "status_codes: ["+pick(r, "ERROR", "OK", "OK, ERROR")+"]")
 	case 3:
@@ -140,7 +141,11 @@ func settled(plan *Plan, ticks [][]*testTrace) (outcomes []outcome) {
 			trace.Randomness, trace.Due = Randomness(trace.ID), 1_750_000_000_000+int64(i)*Tick
 			for c := range plan.conditions { // what OTTL says of the trace, or that it fails
 				b := &plan.conditions[c]
-				switch (k + i + len(b.text)) * int(b.text[len(b.text)/2]) % 3 {
+				says := k
+				if strings.Contains(b.text, "span: y") {
+					says = k/3 + i
+				}
+				switch says % 3 {
 				case 1:
 					trace.Matches[b.matched.word] |= b.matched.mask
 				case 2:

@@ -17,7 +17,8 @@ import (
 func TestLint(t *testing.T) {
 	datadriven.Walk(t, "testdata/lint", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			plan := parseWith(t, d.Input, Options{Strict: d.HasArg("strict"), FirstMatch: d.HasArg("first-match"), Conditions: noConditions{}}, nil)
+			o := Options{Strict: d.HasArg("strict"), FirstMatch: d.HasArg("first-match"), Conditions: noConditions{}}
+			plan := parseWith(t, d.Input, o, nil)
 			var b strings.Builder
 			for _, w := range plan.Lint() {
 				fmt.Fprintln(&b, w)
@@ -330,7 +331,8 @@ func randomList(r *rand.Rand, n int) string {
 func TestLintGivesUp(t *testing.T) {
 	var b strings.Builder
 	for i := range 300 {
-		fmt.Fprintf(&b, "- {name: p%d, type: and, and: {and_sub_policy: [{type: trace_flags}, {type: latency, latency: {threshold_ms: %d}}]}}\n", i, i)
+		fmt.Fprintf(&b, "- {name: p%d, type: and, and: {and_sub_policy: [{type: trace_flags},"+
+			" {type: latency, latency: {threshold_ms: %d}}]}}\n", i, i)
 	}
 	plan, err := parseText(b.String())
 	if err != nil {
@@ -344,8 +346,8 @@ func TestLintGivesUp(t *testing.T) {
 		kind := [...]string{"or", "and"}[i%2]
 		text = fmt.Sprintf("&x%d {type: %s, %s: {%s_sub_policy: [%s, *x%d]}}", i+1, kind, kind, kind, text, i)
 	}
-	list := strings.Replace(text, "{", "{name: a, ", 1) + ", " + strings.NewReplacer("&x", "&y", "*x", "*y", "threshold_ms: 1", "threshold_ms: 2").
-		Replace(strings.Replace(text, "{", "{name: b, ", 1))
+	other := strings.NewReplacer("&x", "&y", "*x", "*y", "threshold_ms: 1", "threshold_ms: 2")
+	list := strings.Replace(text, "{", "{name: a, ", 1) + ", " + other.Replace(strings.Replace(text, "{", "{name: b, ", 1))
 	if plan, err = parseText("[" + list + "]"); err != nil {
 		t.Fatal(err)
 	}

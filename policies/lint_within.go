@@ -82,10 +82,10 @@ func (l *linter) needlessInOr(p *Policy, moot []bool, found func(i int, format s
 	}
 }
 
-// undisturbed reports whether i may go because of j. If i stands first, then it also decides whether what comes before j, or is j,
-// is asked: this matters to limits, and to what can fail.
+// undisturbed reports whether i may go because of j. If i stands first, it decides whether what comes before j, or is j, is
+// asked, or fails before it is: this matters to limits, and to a not around it.
 func undisturbed(list []Policy, i, j int) bool {
-	return j < i || !slices.ContainsFunc(list[i+1:j+1], func(p Policy) bool { return !plain(&p) })
+	return j < i || !slices.ContainsFunc(list[i:j+1], func(p Policy) bool { return !plain(&p) })
 }
 
 func subPath(p *Policy, path string, i int) string {
