@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 )
 
 // A generator makes configurations and traces from a seed.
@@ -70,6 +71,9 @@ func (g *generator) attr(d dirt) attr {
 	switch g.IntN(7) {
 	case 0, 1:
 		a = attr{"tier", text(pick(g, "gold", "gold", "silver", "bronze", "golden", "0"))}
+		if g.chance(40) { // lengths of two and three bytes
+			a.value.text = strings.Repeat("-", pick(g, 120, 300, 20_000)) + a.value.text
+		}
 	case 2:
 		a = attr{"route", text(pick(g, "/checkout", "/healthz", "/live", "x/livexyz", "/pay/7", "/"))}
 	case 3:

@@ -120,16 +120,6 @@ func (t *trace) pieces() []*piece {
 	return all
 }
 
-func (t *trace) spans() []*span {
-	var all []*span
-	for _, p := range t.pieces() {
-		for _, r := range p.runs {
-			all = append(all, r.spans...)
-		}
-	}
-	return all
-}
-
 func (t *trace) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "trace %x\n", t.id)

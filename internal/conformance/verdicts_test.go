@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
 var (
@@ -71,6 +73,7 @@ func try(p *peer, no int) (c counts, complaint string) {
 		return c, err.Error()
 	}
 	if !tight {
+		s.collector = g.chance(2)
 		return c, s.disagreement(traces, &c)
 	}
 	for _, tr := range traces {
@@ -87,6 +90,7 @@ type subjects struct {
 	config       string
 	peer         *peer
 	strict, ours *engine
+	collector    bool // requests are encoded as a Collector does
 }
 
 func newSubjects(p *peer, l *list) (s *subjects, err error) {
@@ -108,11 +112,12 @@ func (s *subjects) disagreement(traces []*trace, c *counts) string {
 		return complaint
 	}
 	alone := func(l *list, tr *trace) string {
-		s, err := newSubjects(s.peer, l)
+		part, err := newSubjects(s.peer, l)
 		if err != nil {
 			return ""
 		}
-		at, complaint := s.compare([]*trace{tr}, &counts{})
+		part.collector = s.collector
+		at, complaint := part.compare([]*trace{tr}, &counts{})
 		if at == nil {
 			return ""
 		}
@@ -128,6 +133,11 @@ func (s *subjects) disagreement(traces []*trace, c *counts) string {
 // compare lets all decide the traces together. It returns what is wrong, and with which trace if it is one.
 func (s *subjects) compare(traces []*trace, c *counts) (*trace, string) {
 	requests := batches(traces)
+	if s.collector {
+		for i, r := range requests {
+			requests[i] = again(r)
+		}
+	}
 	theirs, err := s.peer.decide(s.config, requests...)
 	if err != nil {
 		return nil, fmt.Sprintf("the peer: %v\n%s", err, s.config)
@@ -156,6 +166,21 @@ func (s *subjects) compare(traces []*trace, c *counts) (*trace, string) {
 		}
 	}
 	return nil, ""
+}
+
+// again decodes a request and encodes it as a Collector does: fields from the last to the first, and some that say nothing.
+func again(request []byte) []byte {
+	var u ptrace.ProtoUnmarshaler
+	traces, err := u.UnmarshalTraces(request)
+	if err != nil {
+		panic(err)
+	}
+	var m ptrace.ProtoMarshaler
+	b, err := m.MarshalTraces(traces)
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 func thresher(config string, strict bool, requests [][]byte) (map[traceID]verdict, error) {
