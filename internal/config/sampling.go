@@ -6,8 +6,10 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"thresher/internal/ottl"
 	"thresher/internal/receive"
 	"thresher/policies"
+	"thresher/sampler"
 )
 
 // Sampling is the sampling section: when traces are decided. What is decided is in Config.Plan.
@@ -23,6 +25,18 @@ type Sampling struct {
 	// MaxTraceBytes decides a trace early when its spans exceed it; what comes later follows the decision. 0 is off, the
 	// default.
 	MaxTraceBytes int64
+	// Strict is compat: strict. The answers are the Collector's, also where Thresher has better ones.
+	Strict bool
+	// FirstMatch is sample_on_first_match.
+	FirstMatch bool
+	// Marks are what is written on kept spans: reasons on the root span and thresholds, unless the file says otherwise.
+	Marks sampler.Marks
+}
+
+const compatStrict = "strict"
+
+func reasons() map[string]sampler.Reasons {
+	return map[string]sampler.Reasons{"off": sampler.ReasonsOff, "root": sampler.ReasonsRoot, "all": sampler.ReasonsAll}
 }
 
 const (
@@ -30,13 +44,19 @@ const (
 	longestLate = 7 * 24 * time.Hour
 )
 
-// samplingBlock is the Collector's tail_sampling block and late_window.
+// samplingBlock is the Collector's tail_sampling block, and our own keys.
 type samplingBlock struct {
 	DecisionWait          time.Duration    `mapstructure:"decision_wait"`
 	DecisionWaitAfterRoot time.Duration    `mapstructure:"decision_wait_after_root_received"`
 	LateWindow            time.Duration    `mapstructure:"late_window"`
 	MaxTraceBytes         receive.ByteSize `mapstructure:"maximum_trace_size_bytes"`
+	FirstMatch            bool             `mapstructure:"sample_on_first_match"`
 	Policies              *yaml.Node       `mapstructure:"policies"`
+
+	Compat     string     `mapstructure:"compat"`
+	Reasons    string     `mapstructure:"reasons"`
+	Thresholds bool       `mapstructure:"thresholds"`
+	RescueOn   *yaml.Node `mapstructure:"rescue_on"`
 
 	// The rest is accepted so that a block can be pasted, and has no effect here.
 	NumTraces       uint64        `mapstructure:"num_traces"`
@@ -44,7 +64,6 @@ type samplingBlock struct {
 	ExpectedPerSec  uint64        `mapstructure:"expected_new_traces_per_sec"`
 	DecisionCache   decisionCache `mapstructure:"decision_cache"`
 	NumShards       uint32        `mapstructure:"num_shards"`
-	FirstMatch      bool          `mapstructure:"sample_on_first_match"`
 	Strategy        string        `mapstructure:"sampling_strategy"`
 	DropOnShutdown  bool          `mapstructure:"drop_pending_traces_on_shutdown"`
 	TailStorage     any           `mapstructure:"tail_storage"`
@@ -80,6 +99,12 @@ func (b *samplingBlock) Validate() error {
 	if b.MaxTraceBytes < 0 {
 		bad("maximum_trace_size_bytes: is negative; write such as 64MiB, or 0 for no limit")
 	}
+	if b.Compat != "" && b.Compat != compatStrict {
+		bad("compat: " + quote(b.Compat) + " is not known; write strict for the Collector's answers, or remove the line")
+	}
+	if _, known := reasons()[b.Reasons]; !known {
+		bad("reasons: " + quote(b.Reasons) + " is not known; write off, root or all")
+	}
 	if b.Strategy != "trace-complete" && b.Strategy != "span-ingest" {
 		bad("sampling_strategy: " + quote(b.Strategy) + " is not known; remove the line, traces are always decided whole")
 	}
@@ -87,7 +112,7 @@ func (b *samplingBlock) Validate() error {
 }
 
 func (r *reader) sampling(key, n *yaml.Node, path string) {
-	block := samplingBlock{DecisionWait: 30 * time.Second, Strategy: "trace-complete"}
+	block := samplingBlock{DecisionWait: 30 * time.Second, Strategy: "trace-complete", Reasons: "root", Thresholds: true}
 	if isNull(n) {
 		n = &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}
 	}
@@ -98,6 +123,9 @@ func (r *reader) sampling(key, n *yaml.Node, path string) {
 		DecisionWaitAfterRoot: block.DecisionWaitAfterRoot,
 		LateWindow:            block.LateWindow,
 		MaxTraceBytes:         int64(block.MaxTraceBytes),
+		Strict:                block.Compat == compatStrict,
+		FirstMatch:            block.FirstMatch,
+		Marks:                 sampler.Marks{Reasons: reasons()[block.Reasons], Thresholds: block.Thresholds},
 	}
 	if block.DecisionWaitAfterRoot > block.DecisionWait && block.DecisionWait > 0 {
 		at, _ := get(n, "decision_wait_after_root_received")
@@ -138,9 +166,6 @@ func (r *reader) withoutEffect(block *samplingBlock, n *yaml.Node, path string) 
 	warn("decision_cache", "every decision is remembered for late_window after the last span of its trace")
 	warn("num_shards", "work is divided by the partitions of the log, see kafka.spans.partitions")
 	warn("drop_pending_traces_on_shutdown", "traces that are undecided at shutdown stay in the log and are decided whole after the restart")
-	if block.FirstMatch {
-		warn("sample_on_first_match", "all policies are always looked at, because a trace's explanation names all that matched; what is kept is the same")
-	}
 	if block.Strategy == "span-ingest" {
 		warn("sampling_strategy", "traces are always decided whole, as with trace-complete")
 	}
@@ -164,9 +189,16 @@ func (r *reader) policies(key, n *yaml.Node, path string) {
 	case isNull(list):
 		list = &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Line: at.Line, Column: at.Column}
 	}
-	plan, err := policies.Parse(list)
+	_, rescue := get(n, "rescue_on")
+	plan, err := policies.Parse(list, policies.Options{
+		Strict: r.cfg.Sampling.Strict, FirstMatch: r.cfg.Sampling.FirstMatch, Partitions: int(r.cfg.Kafka.Spans.Partitions),
+		Rescue: rescue, Conditions: ottl.New(),
+	})
 	if err == nil {
 		r.cfg.Plan = plan
+		for _, w := range plan.Lint() {
+			r.d.warnings = append(r.d.warnings, Warning{Line: w.Line, Path: sub(path, w.Path), Msg: w.Msg})
+		}
 		return
 	}
 	var mistakes policies.Errors
