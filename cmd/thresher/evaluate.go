@@ -76,7 +76,7 @@ has mistakes.`,
 	flags.StringVarP(&o.config, "config", "c", "", "configuration `FILE` of Thresher or of a Collector; - is standard input")
 	flags.StringVar(&o.processor, "processor", "", "`NAME` of the Collector's processor, if it has several tail_sampling/name")
 	flags.StringVar(&o.compat, "compat", "", "`MODE`: strict answers as the Collector does, also where Thresher differs on purpose")
-	flags.StringVar(&o.output, "output", "table", "`FORMAT`: table, totals (without a line for each trace), json (one object a line)")
+	flags.StringVar(&o.output, "output", "table", "`FORMAT`: table, totals (only the sums), json (one object a line)")
 	flags.StringVar(&o.explain, "explain", "", "show each condition of the trace with this `ID`, or the beginning of it")
 	return cmd
 }

@@ -36,12 +36,22 @@ trace and says what is to become of it:
             - {service: payment, name: charge, status: ERROR, duration: 120ms}
       expect: {decision: kept, policy: errors}
 
-A span can have: service, name, kind, status, status_message, start (after its
-parent's), duration, attributes, events, resource, scope, tracestate, flags, root,
-count, children. In place of trace, otlp: FILE takes any file that "thresher
-evaluate" reads, and traces: [{spans: [...], expect: ...}] gives several. What can be
-expected: decision, policy, matched, probability, complete. docs/policies.md tells
-the rest, and deploy/policies_test.yaml is an example.
+A span can have:
+  service, resource    its service.name and other resource attributes; default: its parent's
+  name, kind           kind: internal (default), server, client, producer, consumer
+  status               UNSET (default), OK, ERROR; status_message
+  start, duration      such as 5ms, after the start of its parent; default: 0s, and as long
+                       as its children take, without children 1ms
+  attributes, events   attributes: {http.route: /pay}; events: [{name, at, attributes}]
+  scope, tracestate, flags
+  root                 false: at the top, with a parent that is missing
+  count                as many of it
+  children             spans below it
+In place of trace, otlp: FILE takes any file that "thresher evaluate" reads, and
+  traces: [{spans: [...], at: 5s, trace_id: ..., expect: {...}}]
+gives several that begin at different times. What can be expected: decision (kept or
+dropped), policy (that decided; empty: none), matched (all that matched), probability,
+complete. deploy/policies_test.yaml is an example with all of this.
 
 A trace without trace_id loses every draw, so policies that keep a share at random do
 not keep it by accident; with draw: win it wins.

@@ -33,16 +33,21 @@ func read(doc *config.Document, at, n *yaml.Node, path string, known ...string) 
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		if !slices.Contains(known, key.Value) {
-			hint := suggest.DidYouMean(key.Value, known)
-			if hint == "" {
-				hint = "; known here: " + strings.Join(known, ", ")
+		name := key.Value
+		if !slices.Contains(known, name) {
+			meant := suggest.Nearest(name, known)
+			if meant == "" {
+				doc.Report(key, join(path, name), "unknown key; known here: %s", strings.Join(known, ", "))
+				continue
 			}
-			doc.Report(key, join(path, key.Value), "unknown key%s", hint)
-			continue
+			doc.Report(key, join(path, name), "unknown key; did you mean %q?", meant)
+			if b.values[meant] != nil {
+				continue
+			}
+			name = meant // to go on as if it were written right, for what else is wrong
 		}
 		if !isNull(value) { // a key without a value is as good as absent
-			b.values[key.Value] = value
+			b.values[name] = value
 		}
 	}
 	return b, true
@@ -125,10 +130,11 @@ func (b *block) whole(key string, least, most, fallback int64) int64 {
 // longest bounds durations: sums of them must not overflow.
 const longest = 30 * 24 * time.Hour
 
-func (b *block) duration(key string, fallback time.Duration) time.Duration {
+// duration returns a duration, 0 if it is absent or wrong.
+func (b *block) duration(key string) time.Duration {
 	n, ok := b.scalar(key, "a duration such as 120ms", "!!str", "!!int", "!!float")
 	if !ok || n.Value == "0" {
-		return fallback
+		return 0
 	}
 	d, err := time.ParseDuration(n.Value)
 	switch {
@@ -141,7 +147,7 @@ func (b *block) duration(key string, fallback time.Duration) time.Duration {
 	default:
 		return d
 	}
-	return fallback
+	return 0
 }
 
 // choice returns the number of a word among some.

@@ -42,10 +42,25 @@ type Options struct {
 // Load reads a test file; stdin is read for the path -. The error has *config.Problems in it, of the file, of the
 // configuration it names, or of both.
 func Load(path string, stdin io.Reader, o Options) (*File, error) {
-	doc, err := config.LoadDocument(path, stdin, o.Getenv, "a file of policy tests (config: thresher.yaml, tests: [...])")
+	doc, err := config.LoadDocument(path, stdin, o.Getenv, what)
 	if err != nil {
 		return nil, err
 	}
+	return fromDocument(doc, path, o)
+}
+
+// what a file is, for messages.
+const what = "a file of policy tests (config: thresher.yaml, tests: [...])"
+
+func load(path string, data []byte, o Options) (*File, error) {
+	doc, err := config.ParseDocument(path, data, o.Getenv, what)
+	if err != nil {
+		return nil, err
+	}
+	return fromDocument(doc, path, o)
+}
+
+func fromDocument(doc *config.Document, path string, o Options) (*File, error) {
 	r := &reader{doc: doc, dir: filepath.Dir(path), file: &File{Name: doc.Name()}}
 	top, ok := read(doc, doc.Top(), doc.Top(), "", "config", "processor", "compat", "sampling", "policies", "tests")
 	var elsewhere error // in the configuration that the file names
@@ -184,7 +199,7 @@ func (r *reader) oneOf(b *block, t *Test, id wire.TraceID, otlp bool) {
 	switch {
 	case b.has("spans"):
 		w := writer{r: r}
-		w.trace(b, "spans", id, b.duration("at", 0))
+		w.trace(b, "spans", id, b.duration("at"))
 		t.messages = append(t.messages, w.message(b))
 	case !otlp:
 		b.report("spans", "is missing; write the spans as a list, spans: [{service: checkout, name: POST /pay}]")

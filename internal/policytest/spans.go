@@ -62,7 +62,7 @@ func (w *writer) span(n *yaml.Node, path string, parent above) time.Time {
 		return parent.start
 	}
 	resource := w.resource(&b, parent.resource)
-	start := parent.start.Add(b.duration("start", 0))
+	start := parent.start.Add(b.duration("start"))
 	end := start
 	for range b.whole("count", 1, mostSpans, 1) {
 		if w.spans >= mostSpans {
@@ -85,7 +85,7 @@ func (w *writer) span(n *yaml.Node, path string, parent above) time.Time {
 			}
 		}
 		if b.has("duration") {
-			end = start.Add(b.duration("duration", 0))
+			end = start.Add(b.duration("duration"))
 		} else if len(items) == 0 {
 			end = start.Add(time.Millisecond)
 		}
@@ -135,7 +135,7 @@ func (w *writer) fill(b *block, span ptrace.Span, parent above) {
 	span.TraceState().FromRaw(state)
 	span.SetFlags(uint32(b.whole("flags", 0, 1<<32-1, 0)))
 	w.attributes(b, "attributes", span.Attributes())
-	start := parent.start.Add(b.duration("start", 0))
+	start := parent.start.Add(b.duration("start"))
 	items, paths := b.list("events", "events")
 	for i, item := range items {
 		e, ok := read(w.r.doc, item, item, paths[i], "name", "at", "attributes")
@@ -145,7 +145,7 @@ func (w *writer) fill(b *block, span ptrace.Span, parent above) {
 		event := span.Events().AppendEmpty()
 		name, _ := e.text("name")
 		event.SetName(name)
-		event.SetTimestamp(pcommon.NewTimestampFromTime(start.Add(e.duration("at", 0))))
+		event.SetTimestamp(pcommon.NewTimestampFromTime(start.Add(e.duration("at"))))
 		w.attributes(&e, "attributes", event.Attributes())
 	}
 }
