@@ -210,8 +210,8 @@ func (e *emaRates) compare() {
 		wanted = float64(wanted * e.correction())
 	}
 	const periods = 16
-	e.wanted += (wanted - e.wanted) / periods
-	e.got += (e.passed - e.got) / periods
+	e.wanted += float64((wanted - e.wanted) / periods)
+	e.got += float64((e.passed - e.got) / periods)
 }
 
 // correction is the factor with which the goal is held.
