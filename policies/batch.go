@@ -60,7 +60,7 @@ func (b *batch) stake(i, v int) stake {
 		return stake{matters: e.reaches(v)}
 	}
 	last := len(b.m.plan.policies) - 1
-	if b.m.plan.firstMatch {
+	if b.m.plan.firstMatch && !b.m.plan.isDrop[spec.policy] {
 		last = spec.policy
 	}
 	e.answers[v] = yes

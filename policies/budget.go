@@ -47,7 +47,6 @@ type bid struct {
 type grant struct {
 	available int64  // parts
 	asked     uint64 // tokens, by all claims that can pass
-	enough    bool   // for all of them, so far
 	tokens    int64  // parts, before
 	most      uint64
 }

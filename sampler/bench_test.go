@@ -3,14 +3,18 @@ package sampler
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
 	"thresher/bench/shop"
 	"thresher/internal/offheap"
+	"thresher/internal/ottl"
+	"thresher/policies"
 )
 
 const benchPolicies = `
@@ -28,19 +32,79 @@ func BenchmarkMachine(b *testing.B) {
 	for _, open := range []int{500, 10_000, 50_000} {
 		for _, perTrace := range []int{20, 2} {
 			b.Run(fmt.Sprintf("open=%d/spans=%d", open*20, perTrace), func(b *testing.B) {
-				benchmarkMachine(b, open*20/perTrace, perTrace)
+				benchmarkMachine(b, open*20/perTrace, perTrace, mustPlan(b, benchPolicies))
 			})
 		}
 	}
 }
 
-func benchmarkMachine(b *testing.B, open, perTrace int) {
+// BenchmarkPolicies does the same at 200,000 open spans with other lists, of which none keeps much more.
+//
+//	go test ./sampler -run '^$' -bench Policies -count 5
+func BenchmarkPolicies(b *testing.B) {
+	for _, list := range []struct{ name, text string }{
+		{"4", benchPolicies},
+		{"50", benchPolicies + manyPolicies()},
+		{"limits", benchPolicies + sharedBenchPolicies},
+		{"ottl=1", benchPolicies + ottlPolicies(1)},
+		{"ottl=4", benchPolicies + ottlPolicies(4)},
+	} {
+		b.Run("policies="+list.name, func(b *testing.B) {
+			var doc yaml.Node
+			require.NoError(b, yaml.Unmarshal([]byte(list.text), &doc))
+			plan, err := policies.Parse(doc.Content[0], policies.Options{Conditions: ottl.New()})
+			require.NoError(b, err)
+			benchmarkMachine(b, 10_000, 20, plan)
+		})
+	}
+}
+
+// manyPolicies are 30 on attributes, 10 with patterns, 5 on numbers and 5 of several: with benchPolicies 54.
+func manyPolicies() string {
+	var b strings.Builder
+	keys := []string{"http.route", "url.path", "tenant", "user.id", "server.address", "user_agent.original"}
+	for i := range 30 {
+		fmt.Fprintf(&b, "- {name: text %d, type: string_attribute, string_attribute: {key: %s, values: [v%d, w%d]}}\n", i, keys[i%len(keys)], i, i)
+	}
+	for i := range 10 {
+		fmt.Fprintf(&b, "- {name: pattern %d, type: string_attribute, string_attribute: {key: %s, values: ['^/v[0-9]+/x%d/'], enabled_regex_matching: true}}\n",
+			i, keys[i%2], i)
+	}
+	for i := range 5 {
+		fmt.Fprintf(&b, "- {name: number %d, type: numeric_attribute, numeric_attribute: {key: cart.items, min_value: %d, max_value: %d}}\n", i, 10+i, 12+i)
+	}
+	for i := range 4 {
+		fmt.Fprintf(&b, "- {name: and %d, type: and, and: {and_sub_policy: [{type: latency, latency: {threshold_ms: %d}}, {type: string_attribute,"+
+			" string_attribute: {key: tenant, values: [t%d]}}]}}\n", i, 100*i, i)
+	}
+	b.WriteString(`- {name: composite, type: composite, composite: {max_total_spans_per_second: 100, composite_sub_policy: [
+    {name: late, type: latency, latency: {threshold_ms: 900}}, {name: big, type: span_count, span_count: {min_spans: 100}}]}}
+`)
+	return b.String()
+}
+
+const sharedBenchPolicies = `
+- {name: limit, type: and, and: {and_sub_policy: [{type: latency, latency: {threshold_ms: 100}}, {type: rate_limiting, rate_limiting: {spans_per_second: 100}}]}}
+- {name: kinds, type: diversity, diversity: {fingerprint: [service.name, http.route], period: 10m}}
+- {name: spread, type: adaptive, adaptive: {keys: [service.name, http.route, http.response.status_code], traces_per_second: 5}}
+- {name: slow for it, type: baseline_latency, baseline_latency: {keys: [service.name, http.route], quantile: 0.999}}
+`
+
+func ottlPolicies(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `- {name: ottl %d, type: ottl_condition, ottl_condition: {span: ['attributes["http.response.status_code"] == %d']}}`+"\n", i, 700+i)
+	}
+	return b.String()
+}
+
+func benchmarkMachine(b *testing.B, open, perTrace int, plan *policies.Plan) {
 	gen := shop.NewUniform(shop.UniformConfig{Seed: 1, OpenTraces: open, SpansPerTrace: perTrace, SpansPerSecond: 100_000})
 	// A trace takes open*perTrace spans of the stream to complete; the wait is chosen so that all stay open as long.
 	life := int64(open) * int64(perTrace) * 1000 / 100_000
 	slabs := &offheap.Slabs{} // as in production
 	defer slabs.Close()
-	m, err := New(Limits{Slabs: slabs, LateWindow: max(life, 1000) + 1000}, Settings{Plan: mustPlan(b, benchPolicies), DecisionWait: max(life, 1000) + 1000, RootWait: 100})
+	m, err := New(Limits{Slabs: slabs, LateWindow: max(life, 1000) + 1000}, Settings{Plan: plan, DecisionWait: max(life, 1000) + 1000, RootWait: 100})
 	require.NoError(b, err)
 	offset := Offset(0)
 	feed := func(reqs []shop.Request) {

@@ -15,7 +15,7 @@ const (
 	hugeTimes                               // times from 2262 on are before 1970
 	duplicateKey                            // only the first attribute of a key counts
 	duplicateSpan                           // a span that comes again is another span
-	bytesSize                               // the size of a trace is that of its request
+	bytesSize                               // the size of a trace is that of a request with it, with headers and repeated spans
 	ottlOrder                               // what comes first, a match or an error, decides
 	compositeFirst                          // the first policy within that passes decides, room or not
 	limiterCharge                           // limiters are asked although the trace is kept anyway
@@ -23,6 +23,10 @@ const (
 
 	noQuirks  quirks = 0
 	allQuirks        = tracestateRandomness<<1 - 1
+
+	// strictQuirks are those that `compat: strict` restores. The size of a trace stays that of its spans: as what is counted
+	// and charged for everywhere else.
+	strictQuirks = allQuirks &^ bytesSize
 )
 
 func (q quirks) String() string {

@@ -305,7 +305,13 @@ func (r *reference) told56() (n uint64, told bool) {
 func (r *reference) size() int64 {
 	if !r.with(bytesSize) {
 		n := 0
-		r.anySpan(func(at site) bool { n += len(at.span.encode(r.t.id)); return false })
+		for _, p := range withoutDuplicates(r.pieces) {
+			for _, run := range p.runs {
+				for _, s := range run.spans {
+					n += len(s.encode(r.t.id))
+				}
+			}
+		}
 		return int64(n)
 	}
 	var request []byte

@@ -86,6 +86,6 @@ func TestSampling(t *testing.T) {
 		Policies yaml.Node `yaml:"policies"`
 	}
 	require.NoError(t, yaml.Unmarshal([]byte(Sampling), &doc))
-	_, err := policies.Parse(&doc.Policies)
+	_, err := policies.Parse(&doc.Policies, policies.Options{})
 	require.NoError(t, err)
 }
