@@ -97,28 +97,36 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, cells int) {
 	c := &compiler{plan: plan, byKey: map[string]*keyConditions{}}
 	canonical := plan.canonical()
 	leave := c.enter(no)
+	n := len(policies)
+	plan.isDrop, plan.isForce, plan.isRandom = make([]bool, n), make([]bool, n), make([]bool, n)
 	for i := range policies {
-		p := &policies[i]
-		c.random, c.policy, c.name, c.firstValve = false, i, p.Name, len(c.valves)
-		p.compile(c)
-		_, isDrop := p.rule.(*dropRule)
-		_, isForce := p.rule.(*forceRule)
-		if isForce {
+		_, plan.isDrop[i] = policies[i].rule.(*dropRule)
+		_, plan.isForce[i] = policies[i].rule.(*forceRule)
+		if plan.isForce[i] {
 			plan.forces = append(plan.forces, i)
 		}
-		plan.isForce = append(plan.isForce, isForce)
-		plan.isDrop = append(plan.isDrop, isDrop)
-		plan.isRandom = append(plan.isRandom, c.random)
-		plan.dropsRandom = plan.dropsRandom || isDrop && c.random
-		plan.names = append(plan.names, p.Name)
-		canonical = p.canonical(canonical)
+		plan.names = append(plan.names, policies[i].Name)
+	}
+	// Drop policies are asked first, so their valves come first.
+	for _, drops := range []bool{true, false} {
+		for i := range policies {
+			if p := &policies[i]; plan.isDrop[i] == drops {
+				c.random, c.policy, c.name, c.firstValve = false, i, p.Name, len(c.valves)
+				p.compile(c)
+				plan.isRandom[i] = c.random
+				plan.dropsRandom = plan.dropsRandom || drops && c.random
+			}
+		}
+	}
+	for i := range policies {
+		canonical = policies[i].canonical(canonical)
 	}
 	leave()
 	for i := range rescue {
 		rescue[i].compile(c)
 		canonical = rescue[i].canonical(canonical)
 	}
-	c.finishValves()
+	c.finishValves(plan.isDrop)
 	plan.fingerprint = xxhash.Sum64(canonical)
 	plan.salts, plan.valves = c.salts, c.valves
 	if o.Conditions != nil {

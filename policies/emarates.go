@@ -83,8 +83,8 @@ func newEMARates(s emaSettings) *emaRates {
 		s.ageOut = s.weight
 	}
 	e := &emaRates{emaSettings: s, keys: map[uint64]*emaKey{}}
-	e.weight16 = min(max(uint64(s.weight*(1<<16)), 1), 1<<16)
-	e.ageOut16 = max(uint64(min(s.ageOut, maxEMACount)*(1<<16)), 1)
+	e.weight16 = min(max(uint64(float64(s.weight*(1<<16))), 1), 1<<16)
+	e.ageOut16 = max(uint64(float64(min(s.ageOut, maxEMACount)*(1<<16))), 1)
 	e.known, e.others = 1, 1
 	if s.share > 0 {
 		e.others = min(s.share, 1)

@@ -40,9 +40,8 @@ func readNumericAttribute(m *mapping) rule {
 			m.p.errorf(m.at, m.path, "has no bound, since 0 means none with compat: strict (the Collector crashes on this); write one that is not 0,"+
 				" or remove compat")
 		}
-		return r
 	}
-	if lower != nil && upper != nil && r.max.less(r.min) {
+	if r.min != nil && r.max != nil && r.max.less(r.min) {
 		m.p.errorf(upper, m.sub("max_value"), "is %s, which is below min_value %s; exchange them", r.max, r.min)
 	}
 	return r

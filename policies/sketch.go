@@ -166,7 +166,7 @@ func (s *sketch) quantile(q float64) uint64 {
 	}
 	rank := uint64(0) // values below it
 	if q > 0 {
-		rank = uint64(min(q, 1) * float64(s.total-1))
+		rank = uint64(float64(min(q, 1) * float64(s.total-1)))
 	}
 	below := uint64(0)
 	for _, b := range s.bins {

@@ -87,7 +87,7 @@ func rejection(probability float64) uint64 {
 		return 0
 	case probability > 0:
 		// Exact, since Never is a power of two. However small the probability is, it is not none.
-		return Never - max(1, uint64(probability*Never))
+		return Never - max(1, uint64(float64(probability*Never)))
 	}
 	return Never
 }

@@ -67,13 +67,18 @@ func (c *compiler) valve(r stateful, text string, owner int) valveGate {
 	return valveGate(no)
 }
 
-// finishValves fills in what the valves assume of each other.
-func (c *compiler) finishValves() {
+// finishValves fills in what the valves assume of each other. A drop policy matters to what others keep, so its valves take
+// theirs to be open.
+func (c *compiler) finishValves(isDrop []bool) {
 	for i := range c.valves {
 		v := &c.valves[i]
 		v.later = make([]answer, len(c.valves))
 		for j := i + 1; j < len(c.valves); j++ {
 			w := &c.valves[j]
+			if isDrop[v.policy] && !isDrop[w.policy] {
+				v.later[j] = yes
+				continue
+			}
 			for k := 0; k < len(v.path) && k < len(w.path) && v.path[k].node == w.path[k].node; k++ {
 				v.later[j] = v.path[k].later
 			}
