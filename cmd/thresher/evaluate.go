@@ -118,6 +118,8 @@ func (o *evaluateOptions) run(ctx context.Context, p *config.Policies, inputs []
 	}
 	in.summarize()
 	switch {
+	case ctx.Err() != nil:
+		return errors.New("stopped before all was decided")
 	case err != nil:
 		return err
 	case in.problems > 0:
