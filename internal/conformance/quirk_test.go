@@ -18,7 +18,6 @@ const (
 	bytesSize                               // the size of a trace is that of a request with it, with headers and repeated spans
 	ottlOrder                               // what comes first, a match or an error, decides
 	compositeFirst                          // the first policy within that passes decides, room or not
-	limiterCharge                           // limiters are asked although the trace is kept anyway
 	tracestateRandomness                    // ot=rv and ot=th do not count
 
 	noQuirks  quirks = 0
@@ -32,7 +31,7 @@ const (
 func (q quirks) String() string {
 	names := []string{
 		"type_confusion", "empty_text", "numeric_zero_bound", "partial_latency", "zero_timestamps", "huge_timestamps",
-		"duplicate_key", "duplicate_span", "bytes_size", "ottl_error_order", "composite_first", "limiter_charge",
+		"duplicate_key", "duplicate_span", "bytes_size", "ottl_error_order", "composite_first",
 		"tracestate_randomness",
 	}
 	var in []string
@@ -58,7 +57,7 @@ func (q quirks) each(f func(quirks)) {
 func explain(l *list, t *trace) quirks {
 	ours, theirs := decide(l, t, noQuirks), decide(l, t, allQuirks)
 	if ours == theirs {
-		return 0
+		return noQuirks
 	}
 	var found quirks
 	allQuirks.each(func(q quirks) {

@@ -14,12 +14,9 @@ import (
 // decide is the reference: the verdict on a trace that is alone, written in the plainest way. Limits are full, so a limiter
 // has room for what is not above its burst.
 func decide(l *list, t *trace, q quirks) verdict {
-	r := &reference{q: q, l: l, t: t, pieces: t.pieces()}
+	r := &reference{q: q, t: t, pieces: t.pieces()}
 	if !r.with(duplicateSpan) {
 		r.pieces = withoutDuplicates(r.pieces)
-	}
-	if !r.with(limiterCharge) {
-		r.settle()
 	}
 	for _, p := range l.policies {
 		if p.Type == "drop" && r.ask(p) == yes {
@@ -32,6 +29,35 @@ func decide(l *list, t *trace, q quirks) verdict {
 		}
 	}
 	return verdict{"not_sampled", ""}
+}
+
+// justified reports whether Thresher may give a verdict on a trace that is alone. It is the one of the reference; but a limit is
+// asked only if whether the trace is kept depends on it, so where there are limits another of the policies that would keep the
+// trace may be named, and a trace that nothing keeps may go without being dropped.
+func justified(l *list, t *trace, v verdict) bool {
+	want := decide(l, t, noQuirks)
+	if v == want || !l.limited() {
+		return v == want
+	}
+	if want.decision == "dropped" {
+		return v.decision == "not_sampled"
+	}
+	if v.decision != want.decision {
+		return false
+	}
+	others := &list{firstMatch: l.firstMatch}
+	for _, p := range l.policies {
+		if p.Name == v.policy {
+			others.policies = append(others.policies, p)
+		}
+	}
+	return decide(others, t, noQuirks) == v
+}
+
+// limited reports whether a policy has a limit.
+func (l *list) limited() (is bool) {
+	l.all(func(p *policy) { is = is || oneOf(p.Type, "rate_limiting", "bytes_limiting", "composite") })
+	return is
 }
 
 // An answer is that of a policy.
@@ -52,10 +78,8 @@ func isTrue(b bool) answer {
 
 type reference struct {
 	q      quirks
-	l      *list
 	t      *trace
 	pieces []*piece
-	told   map[*policy]answer // what limits answer, where that is not whether there is room
 }
 
 func (r *reference) with(q quirks) bool { return r.q&q != 0 }
@@ -372,9 +396,6 @@ func (r *reference) composite(p *policy) answer {
 
 // limit is the answer of a limiter, or of a composite that a policy within passes.
 func (r *reference) limit(p *policy) answer {
-	if a, ok := r.told[p]; ok {
-		return a
-	}
 	switch p.Type {
 	case "rate_limiting":
 		return isTrue(r.spans() <= p.burst())
@@ -394,91 +415,4 @@ func (r *reference) room(p, sub *policy) bool {
 	}
 	n := r.spans()
 	return n <= allocated && n <= p.Rate
-}
-
-// settle finds out what limits say that are asked only if their answer decides whether the trace is kept. A limit that is
-// not asked says no. One after the other is settled, with those behind it taken to say no, or yes where that is what makes
-// this one count: in the same and, and where a composite around it has to agree.
-func (r *reference) settle() {
-	r.told = map[*policy]answer{}
-	limits := r.l.limits()
-	for _, v := range limits {
-		r.told[v.policy] = no
-	}
-	for i, v := range limits {
-		for _, w := range limits[i+1:] {
-			r.told[w.policy] = isTrue(v.needs(w))
-		}
-		last := len(r.l.policies) - 1
-		if r.l.firstMatch {
-			last = v.no
-		}
-		r.told[v.policy] = yes
-		with := r.keeps(last)
-		r.told[v.policy] = no
-		if with != r.keeps(last) {
-			delete(r.told, v.policy)
-			r.told[v.policy] = r.limit(v.policy)
-		}
-	}
-}
-
-// keeps reports whether the policies up to the one at last keep the trace, with all drop policies.
-func (r *reference) keeps(last int) bool {
-	keep := false
-	for i, p := range r.l.policies {
-		if i <= last || p.Type == "drop" {
-			open := r.ask(p) == yes
-			if open && p.Type == "drop" {
-				return false
-			}
-			keep = keep || open
-		}
-	}
-	return keep
-}
-
-// A limited policy is a limiter or a composite, in its place.
-type limited struct {
-	policy *policy
-	no     int       // of the policy in the list that it is in
-	within []*policy // from there on: ands, drops and composites
-}
-
-// needs reports whether v counts only if w says yes.
-func (v limited) needs(w limited) bool {
-	deepest := ""
-	for i, p := range v.within {
-		if p == w.policy {
-			return true
-		}
-		if i < len(w.within) && w.within[i] == p {
-			deepest = p.Type
-		}
-	}
-	return oneOf(deepest, "and", "drop")
-}
-
-// limits lists what has a limit; a composite comes behind what is within.
-func (l *list) limits() (all []limited) {
-	var walk func(p *policy, no int, within []*policy)
-	walk = func(p *policy, no int, within []*policy) {
-		inside := within
-		if oneOf(p.Type, "and", "drop", "composite") {
-			inside = append(slices.Clone(within), p)
-		}
-		for _, s := range p.Sub {
-			walk(s, no, inside)
-		}
-		switch p.Type {
-		case "rate_limiting", "bytes_limiting":
-			all = append(all, limited{p, no, within})
-		case "composite":
-			all = append(all, limited{p, no, inside})
-		}
-	}
-	for i, p := range l.policies {
-		walk(p, i, nil)
-	}
-	return all
 }
