@@ -46,7 +46,8 @@ func (r *reader) mistake(text, context string, err error, names []string) string
 	return shown(text) + ": " + r.cause(text, at, context, msg, names)
 }
 
-const editors = "functions that begin with a small letter change the span, which a condition cannot; those that give a value begin with a capital"
+const editors = "functions that begin with a small letter change the span, which a condition cannot; " +
+	"those that give a value begin with a capital"
 
 func (r *reader) cause(text, at, context, msg string, names []string) string {
 	if m := r.path.FindStringSubmatch(msg); m != nil {

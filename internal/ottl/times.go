@@ -10,7 +10,7 @@ import (
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/ottl"
 )
 
-var errNoTime = errors.New("Now has a value only where there is a span")
+var errNoTime = errors.New("there is a time only where there is a span")
 
 // newNow replaces the clock by the partition time, which a replay has too.
 func newNow[K any](ottl.FunctionContext, ottl.Arguments) (ottl.ExprFunc[K], error) {
@@ -43,7 +43,8 @@ var (
 		`leave it out, which means UTC, or have the offset in the value and write %z for it`)
 	errZoneName = errors.New(`%Z reads the name of a time zone, which depends on the zone files of the machine; ` +
 		`if the value has an offset, write %z`)
-	errNoYear    = errors.New("the format has no year, for which OTTL takes the current one of the clock; write one with %Y, %y, %F, %D or %c")
+	errNoYear = errors.New("the format has no year, for which OTTL takes the current one of the clock; " +
+		"write one with %Y, %y, %F, %D or %c")
 	errYearZero  = errors.New("the year of the time is 0")
 	errAmbiguous = errors.New("reads digits of no fixed number right before another directive; write a character between them")
 )

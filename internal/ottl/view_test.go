@@ -1,6 +1,7 @@
 package ottl
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"testing"
@@ -36,16 +37,29 @@ func TestHeadersAreCopied(t *testing.T) {
 	c := compiled(t, about(`resource.attributes["service.name"] == "checkout" and scope.name == "my-scope"`))
 	p := cut(t, sample())
 	v := New().NewView()
-	for range 3 {
-		resource, scope, span := append([]byte(nil), p.resource...), append([]byte(nil), p.scope...), append([]byte(nil), p.span...)
-		v.Set(resource, scope, span, 0)
+	resource, scope := bytes.Clone(p.resource), bytes.Clone(p.scope)
+	match := func() bool {
+		t.Helper()
+		v.Set(resource, scope, p.span, 0)
 		matched, err := c.Match(v)
 		require.NoError(t, err)
-		require.True(t, matched)
-		for _, b := range [][]byte{resource, scope, span} {
-			clear(b)
-		}
+		return matched
 	}
+	require.True(t, match())
+	overwrite(t, resource, "checkout", "payments")
+	require.False(t, match())
+	copy(resource, p.resource)
+	require.True(t, match())
+	overwrite(t, scope, "my-scope", "no-scope")
+	require.False(t, match())
+}
+
+// overwrite puts one text in the place of another of the same length.
+func overwrite(t *testing.T, b []byte, was, is string) {
+	t.Helper()
+	at := bytes.Index(b, []byte(was))
+	require.GreaterOrEqual(t, at, 0)
+	require.Equal(t, len(is), copy(b[at:at+len(was)], is))
 }
 
 func TestHeaders(t *testing.T) {
