@@ -25,8 +25,16 @@ type budget struct {
 	rest   uint64 // thousandths of a unit that time has brought besides
 	last   int64  // when it was refilled
 	begun  bool   // last is known
-	gain   int64  // what the last refill brought, parts, also if there was no room
+	gain   int64  // what the last refill brought, parts, also if there was no room, as far as it is not promised
+
+	// The largest costs that traces had lately, tokens: in this and in the last period. A budget saves up for one such trace,
+	// also if its share of the capacity is smaller; otherwise it would waste what the traces between would leave for it.
+	reach  [2]uint64
+	period int64
 }
+
+// reachPeriod is how long a large trace is remembered at least, milliseconds.
+const reachPeriod = 600_000
 
 const (
 	unitBits = 24
@@ -67,7 +75,6 @@ func units(tokens float64) int64 {
 
 // refill adds what time has brought. A time before the last one changes nothing.
 func (b *budget) refill(now int64) {
-	b.gain = 0
 	if !b.begun {
 		b.last, b.begun = now, true
 		b.gain = b.capacity
@@ -76,28 +83,47 @@ func (b *budget) refill(now int64) {
 	if now <= b.last {
 		return
 	}
+	if p := now / reachPeriod; p != b.period {
+		b.reach[1], b.reach[0] = b.reach[0], 0
+		if p != b.period+1 {
+			b.reach[1] = 0
+		}
+		b.period = p
+	}
+	capacity := b.room()
 	since := uint64(now) - uint64(b.last)
 	b.last = now
 	hi, lo := bits.Mul64(b.rate, since)
 	lo, carry := bits.Add64(lo, b.rest, 0)
 	hi += carry
-	missing := uint64(b.capacity) - uint64(b.tokens) // also of a debt, in two's complement
-	if hi >= 1000 {
-		b.gain, b.tokens, b.rest = b.capacity, b.capacity, 0
+	missing := uint64(capacity) - uint64(b.tokens) // also of a debt, in two's complement
+	if hi >= 1000 || b.tokens >= capacity {
+		b.gain, b.tokens, b.rest = capacity, capacity, 0
 		return
 	}
 	gain, rest := bits.Div64(hi, lo, 1000)
-	b.gain = int64(min(gain, uint64(b.capacity)))
+	b.gain = int64(min(gain, uint64(capacity)))
 	if gain >= missing {
-		b.tokens, b.rest = b.capacity, 0
+		b.tokens, b.rest = capacity, 0
 		return
 	}
 	b.tokens, b.rest = b.tokens+int64(gain), rest
 }
 
+// room returns the parts that the budget can hold.
+func (b *budget) room() int64 {
+	return max(b.capacity, int64(min(max(b.reach[0], b.reach[1]), b.most))<<unitBits)
+}
+
 // available returns what the traces of a tick may cost on average: what is there, but at least half of what time has brought. So
 // there is always a chance, and a debt is still repaid.
 func (b *budget) available() int64 { return max(b.tokens, b.gain/2) }
+
+// charge takes what was spent. Who comes next in the same tick is promised less of what time has brought.
+func (b *budget) charge(spent int64) {
+	b.tokens -= spent
+	b.gain /= 2
+}
 
 // grant decides how random a trace must be to pass, and charges for the claims that are. outer is a budget that must have room
 // too and is charged too, or nil.
@@ -112,6 +138,10 @@ func (b *budget) grant(outer *budget, bids []bid, now int64) grant {
 	for _, c := range bids {
 		if c.cost <= g.most {
 			g.asked += c.cost
+			b.reaches(c.cost)
+			if outer != nil {
+				outer.reaches(c.cost)
+			}
 		}
 	}
 	spent := int64(0)
@@ -120,9 +150,9 @@ func (b *budget) grant(outer *budget, bids []bid, now int64) grant {
 			spent += int64(c.cost) << unitBits
 		}
 	}
-	b.tokens -= spent
+	b.charge(spent)
 	if outer != nil {
-		outer.tokens -= spent
+		outer.charge(spent)
 	}
 	return g
 }
@@ -148,8 +178,11 @@ func (g *grant) limit(cost, asked uint64) uint64 {
 	if share >= 1 {
 		return 0
 	}
-	return Never - uint64(share*Never)
+	kept := share * Never // below 2^56, and so is what it is rounded down to
+	return Never - uint64(int64(kept))
 }
+
+func (b *budget) reaches(cost uint64) { b.reach[0] = max(b.reach[0], cost) }
 
 // allows takes the cost from the tokens if they suffice: what the Collector's limiters do for one trace after the other.
 func (b *budget) allows(cost uint64, now int64) bool {
@@ -171,6 +204,9 @@ func sortBids(bids []bid) {
 func (b *budget) appendTo(out []byte) []byte {
 	out = binary.AppendVarint(out, b.tokens)
 	out = binary.AppendUvarint(out, b.rest)
+	out = binary.AppendUvarint(out, b.reach[0])
+	out = binary.AppendUvarint(out, b.reach[1])
+	out = binary.AppendVarint(out, b.period)
 	if !b.begun {
 		return append(out, 0)
 	}
@@ -180,15 +216,17 @@ func (b *budget) appendTo(out []byte) []byte {
 // decode takes over a state, cut to the present size of the budget: the number of partitions may have changed.
 func (b *budget) decode(d *stateDecoder) {
 	b.tokens, b.rest = d.varint(), d.uvarint()
+	b.reach = [2]uint64{d.uvarint(), d.uvarint()}
+	b.period = d.varint()
 	begun := d.byte()
 	b.begun, b.last = begun == 1, 0
 	if b.begun {
 		b.last = d.varint()
 	}
-	if begun > 1 || b.rest >= 1000 || b.tokens < -mostTokens*unit {
+	if begun > 1 || b.rest >= 1000 || b.tokens < -mostTokens*unit || max(b.reach[0], b.reach[1]) > mostTokens {
 		d.fail()
 	}
-	if b.tokens >= b.capacity {
-		b.tokens, b.rest = b.capacity, 0
+	if capacity := b.room(); b.tokens >= capacity {
+		b.tokens, b.rest = capacity, 0
 	}
 }

@@ -47,7 +47,7 @@ func (m *Machine) check() {
 			if t.Prev != prev || t.Deadline <= m.tau {
 				panic(fmt.Sprintf("trace %x in the list of deadline %d at %d: broken link or overdue", t.ID, t.Deadline, m.tau))
 			}
-			pages += buffer.PagesFor(t.Stored)
+			pages += buffer.PagesFor(t.Stored) + buffer.PagesFor(uint64(t.Shaped))
 			if !t.Rebuilt {
 				inFlight += uint64(t.Spans)
 			}

@@ -5,14 +5,14 @@ import (
 	"thresher/policies"
 )
 
-// decideDue decides open traces that are in no deadline list any more and were due at the same time.
-func (m *Machine) decideDue(refs []buffer.Ref) {
+// settleDue lets the traces that are due, and in no deadline list any more, compete: those of each set among themselves.
+func (m *Machine) settleDue() {
 	for _, s := range m.sets {
 		if s == nil || !s.Plan.Stateful() {
 			continue
 		}
 		s.batch, s.decided = s.batch[:0], 0
-		for _, ref := range refs {
+		for _, ref := range m.due {
 			if t := m.traces.Trace(ref); t.Set == s.no {
 				s.batch = append(s.batch, m.trace(t, s, t.Deadline))
 			}
@@ -20,9 +20,6 @@ func (m *Machine) decideDue(refs []buffer.Ref) {
 		if len(s.batch) > 0 && m.snapshots.covers(s.batch[0].Due, false) {
 			s.matcher.Settle(s.batch)
 		}
-	}
-	for _, ref := range refs {
-		m.decide(ref, false)
 	}
 }
 

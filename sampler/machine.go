@@ -45,13 +45,14 @@ type Machine struct {
 	policyNo map[string]uint32 // index into stats.Policies; 0 is "no policy"
 	fx       Effects
 
-	rec    record
-	due    []buffer.Ref
-	asm    wire.Assembler
-	walk   wire.Scratch
-	single policies.Trace
-	bytes  []byte
-	marked []byte
+	rec     record
+	due     []buffer.Ref // of one deadline
+	dueNext int          // those before it are decided
+	asm     wire.Assembler
+	walk    wire.Scratch
+	single  policies.Trace
+	bytes   []byte
+	marked  []byte
 }
 
 // ghost is a decision that has left the map.
@@ -182,6 +183,7 @@ func (m *Machine) swap(s Settings) {
 	if m.active.Plan.Stateful() { // policies that are in both go on; what was just written can be read
 		_ = m.active.matcher.SetState(old.matcher.AppendState(nil))
 	}
+	m.snapshots.use(m)
 	if old.words.Len() == 0 {
 		m.sets[old.no] = nil
 	}
@@ -370,17 +372,23 @@ func (m *Machine) fire(t int64, bytes int) (more bool) {
 	t = min(max(t, 0), latestTime)
 	m.tau = max(m.tau, t)
 	m.snapshots.begin(m)
-	first := len(m.fx.Deliveries)
-	for m.deadlines.due(m.tau) {
-		for ; first < len(m.fx.Deliveries); first++ {
-			bytes -= len(m.fx.Deliveries[first].Payload)
+	handed := len(m.fx.Deliveries)
+	for {
+		for ; m.dueNext < len(m.due); m.dueNext++ {
+			for ; handed < len(m.fx.Deliveries); handed++ {
+				bytes -= len(m.fx.Deliveries[handed].Payload)
+			}
+			if bytes < 0 {
+				return true
+			}
+			m.decide(m.due[m.dueNext], false)
 		}
-		if bytes < 0 {
-			return true
+		if !m.deadlines.due(m.tau) {
+			break
 		}
 		m.snapshots.before(m, m.deadlines.next())
-		m.due = m.deadlines.pop(m.due[:0])
-		m.decideDue(m.due)
+		m.due, m.dueNext = m.deadlines.pop(m.due[:0]), 0
+		m.settleDue()
 	}
 	m.snapshots.before(m, m.tau+1)
 	m.forgetExpired()
@@ -416,7 +424,7 @@ func (m *Machine) forgetExpired() {
 func (m *Machine) expired(d *buffer.Decided) bool { return m.tau >= d.LastSeen+m.limits.LateWindow }
 
 // remember keeps a decision that leaves the map for the checkpoint, if it outlived the replayed part of the log and
-// reading may have to resume at a time when it still held.
+// spans of its trace may be read again: because reading resumes at a time when it still held, or for the state.
 func (m *Machine) remember(d *buffer.Decided) {
 	if int64(d.Age) <= m.maxWait {
 		return

@@ -48,6 +48,13 @@ func (h *memory) begin(m *Machine) {
 	}
 }
 
+// use takes a first snapshot when policies come into force that depend on other traces, and those before did not.
+func (h *memory) use(m *Machine) {
+	if h.began && len(h.taken) == 0 && m.active.Plan.Stateful() {
+		h.taken = append(h.taken, snapshot{m.tau, m.tau - 2*m.maxWait, m.active.matcher.AppendState(nil)})
+	}
+}
+
 // before takes a snapshot if one is due before decisions of partition time t are made.
 func (h *memory) before(m *Machine, t int64) {
 	if !m.active.Plan.Stateful() {
