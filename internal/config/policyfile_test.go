@@ -31,6 +31,9 @@ func TestPolicies(t *testing.T) {
 			}
 			var b strings.Builder
 			fmt.Fprintf(&b, "processor=%q wait=%v policies=%s\n", p.Processor, p.Sampling.DecisionWait, strings.Join(p.Plan.Names(), ","))
+			if p.Sampling.Strict {
+				b.WriteString("strict\n")
+			}
 			for _, w := range p.Warnings {
 				fmt.Fprintf(&b, "warning: %s\n", w)
 			}

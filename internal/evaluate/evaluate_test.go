@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -115,6 +116,8 @@ type spans struct {
 	rootless   bool
 	failed     bool
 	random     uint64 // that the trace ID ends with, before id
+	span       byte   // in the span ID
+	service    string
 }
 
 func (s spans) message(t testing.TB) []byte {
@@ -122,12 +125,12 @@ func (s spans) message(t testing.TB) []byte {
 	traces := ptrace.NewTraces()
 	for i := range max(1, s.count) {
 		rs := traces.ResourceSpans().AppendEmpty()
-		rs.Resource().Attributes().PutStr("service.name", fmt.Sprintf("service-%d", i))
+		rs.Resource().Attributes().PutStr("service.name", cmp.Or(s.service, fmt.Sprintf("service-%d", i)))
 		span := rs.ScopeSpans().AppendEmpty().Spans().AppendEmpty()
 		id := pcommon.TraceID{0xab, 15: s.id}
 		binary.BigEndian.PutUint64(id[7:], s.random)
 		span.SetTraceID(id)
-		span.SetSpanID(pcommon.SpanID{byte(i), 1})
+		span.SetSpanID(pcommon.SpanID{byte(i), 1, s.span})
 		if i > 0 || s.rootless {
 			span.SetParentSpanID(pcommon.SpanID{9, 9})
 		}
@@ -192,6 +195,19 @@ func TestResult(t *testing.T) {
 	assert.Equal(t, "slow", r.Why[2].Name)
 	assert.True(t, r.Why[2].Passed)
 	assert.Contains(t, r.Why[2].Saw, "1490 ms")
+}
+
+// The Collector holds an upper threshold against every duration that a trace has on the way: 5, 1000 and 1000 ms here. Were the
+// spans put together by resource, it would be 5, 50 and 1000.
+func TestStrictSeesSpansAsTheyCame(t *testing.T) {
+	p := load(t, "sampling: {compat: strict, policies: [{name: brief, type: latency, latency: {threshold_ms: 10, upper_threshold_ms: 100}}]}\n")
+	list := []spans{{id: 1, end: 5, span: 1}, {id: 1, end: 1000, span: 2, service: "other"}, {id: 1, end: 50, span: 3}}
+	got := decide(t, store(t, list...), p, Options{})
+	require.Len(t, got, 1)
+	assert.False(t, got[0].Kept)
+	assert.Equal(t, 3, got[0].Spans)
+	list[1], list[2] = list[2], list[1]
+	assert.True(t, decide(t, store(t, list...), p, Options{})[0].Kept)
 }
 
 func TestTraceOverItsSize(t *testing.T) {

@@ -200,12 +200,17 @@ func (s *Store) copy(raw []byte) (slab, at uint32) {
 
 func (s *Store) raw(sp *span) []byte { return s.slabs[sp.slab][sp.at : sp.at+sp.size : sp.at+sp.size] }
 
-// record puts a trace together as one record of the log.
+// record puts a trace together as one record of the log. Spans stay in the order in which they came: with compat: strict the
+// duration that a latency policy goes by depends on it.
 func (s *Store) record(t *stored, asm *wire.Assembler, dst []byte) []byte {
+	var last *span
 	for n := t.first; n != 0; {
 		sp := &s.spans[n-1]
+		if last != nil && (sp.resource != last.resource || sp.scope != last.scope) {
+			dst = asm.AppendTo(dst, s)
+		}
 		asm.Add(sp.resource, sp.scope, s.raw(sp))
-		n = sp.next
+		last, n = sp, sp.next
 	}
 	return asm.AppendTo(dst, s)
 }
