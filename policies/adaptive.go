@@ -115,7 +115,7 @@ func (s *adaptiveState) settle(b *batch, v int) {
 		b.set(s.who[i], v, isTrue(b.traces[s.who[i]].Randomness >= c.threshold), c.threshold)
 	}
 	for _, i := range s.others {
-		b.set(i, v, no, s.rates.threshold(s.by.of(s.plan, &b.traces[i])))
+		b.pass(i, v, s.rates.threshold(s.by.of(s.plan, &b.traces[i])))
 	}
 }
 

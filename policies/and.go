@@ -19,7 +19,7 @@ func (r *andRule) sub() []Policy { return r.within }
 func (r *andRule) compile(c *compiler) gate { return allOf(r.within, c) }
 
 func allOf(within []Policy, c *compiler) gate {
-	defer c.enter(yes)()
+	defer c.enter(scope{open: true})()
 	var g allGate
 	for i := range within {
 		g = append(g, within[i].compile(c))

@@ -74,6 +74,8 @@ func (s *baselineState) settle(b *batch, v int) {
 		}
 		if t.duration() > slow {
 			b.set(i, v, yes, 0)
+		} else {
+			b.set(i, v, no, Never)
 		}
 	}
 	for i := range b.traces {

@@ -22,9 +22,8 @@ func (m *Matcher) Settle(traces []Trace) {
 	b.now = traces[0].Due
 	b.answers = slices.Grow(b.answers[:0], n*len(traces))[:n*len(traces)]
 	b.limits = slices.Grow(b.limits[:0], n*len(traces))[:n*len(traces)]
-	clear(b.answers)
 	for i := range b.limits {
-		b.limits[i] = Never
+		b.answers[i], b.limits[i] = m.plan.valves[i%n].shut, Never
 	}
 	for v := range m.plan.valves {
 		m.states[v].settle(b, v)
@@ -35,6 +34,11 @@ func (m *Matcher) Settle(traces []Trace) {
 func (b *batch) set(i, valve int, a answer, limit uint64) {
 	at := i*len(b.m.plan.valves) + valve
 	b.answers[at], b.limits[at] = a, limit
+}
+
+// pass notes what a valve would take to answer yes to trace i, to which its answer does not matter.
+func (b *batch) pass(i, valve int, limit uint64) {
+	b.limits[i*len(b.m.plan.valves)+valve] = limit
 }
 
 // load makes trace i the one that gates look at, with the answers that the valves have given so far.
@@ -63,10 +67,12 @@ func (b *batch) stake(i, v int) stake {
 	if b.m.plan.firstMatch && !b.m.plan.isDrop[spec.policy] {
 		last = spec.policy
 	}
+	e.focus = v
 	e.answers[v] = yes
 	open := e.keeps(last)
 	e.answers[v] = no
 	closed := e.keeps(last)
+	e.focus = -1
 	return stake{open != closed, closed}
 }
 

@@ -96,7 +96,7 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, cells int) {
 	plan = &Plan{policies: policies, rescue: rescue, strict: o.Strict, firstMatch: o.FirstMatch, partitions: max(o.Partitions, 1)}
 	c := &compiler{plan: plan, byKey: map[string]*keyConditions{}}
 	canonical := plan.canonical()
-	leave := c.enter(no)
+	leave := c.enter(scope{})
 	n := len(policies)
 	plan.isDrop, plan.isForce, plan.isRandom = make([]bool, n), make([]bool, n), make([]bool, n)
 	for i := range policies {

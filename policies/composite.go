@@ -146,19 +146,20 @@ func (r *composite) text() string {
 	for _, i := range r.order {
 		shares = append(shares, fmt.Sprintf("%s %g", r.within[i].Name, r.allocated[i]))
 	}
-	return fmt.Sprintf("up to %d spans a second (of %d partitions together): %s", r.total, r.partitions, strings.Join(shares, ", "))
+	return fmt.Sprintf("up to %d spans a second%s: %s", r.total, together(r.partitions), strings.Join(shares, ", "))
 }
 
 func (r *composite) sub() []Policy { return r.within }
 
 func (r *composite) compile(c *compiler) gate {
-	leave := c.enter(no)
-	node := c.nodes
-	g := &compositeGate{composite: r}
+	leave := c.enter(scope{})
+	g := &compositeGate{composite: r, node: c.nodes}
+	last := len(c.path) - 1
 	for i := range r.within {
+		c.path[last].at = i
 		g.gates = append(g.gates, r.within[i].compile(c))
 	}
-	g.throttle = c.valve(&compositeValve{g}, r.text(), node)
+	g.throttle = c.valve(&compositeValve{g}, r.text(), g.node)
 	leave()
 	return g
 }
@@ -166,6 +167,7 @@ func (r *composite) compile(c *compiler) gate {
 // compositeGate is open if a policy within is, and the throttle.
 type compositeGate struct {
 	*composite
+	node     int
 	gates    anyGate
 	throttle valveGate
 }
@@ -182,7 +184,16 @@ func (g *compositeGate) open(e *evaluation) answer {
 		}
 		return no
 	}
-	if a := g.gates.open(e); a != yes {
+	gates := g.gates
+	if e.focus >= 0 {
+		// A valve within is settled. The other policies may have no room left, so it matters as if they were not there.
+		for _, s := range e.plan.valves[e.focus].path {
+			if s.node == g.node && e.focus != int(g.throttle) {
+				gates = gates[s.at : s.at+1]
+			}
+		}
+	}
+	if a := gates.open(e); a != yes {
 		return a
 	}
 	return g.throttle.open(e)
@@ -243,7 +254,11 @@ func (s *compositeState) settle(b *batch, v int) {
 		s.offer(b, k)
 	}
 	for _, r := range s.rivals {
-		b.set(r.trace, v, isTrue(r.granted), r.limit)
+		if r.competes {
+			b.set(r.trace, v, isTrue(r.granted), r.limit)
+		} else {
+			b.pass(r.trace, v, r.limit)
+		}
 	}
 }
 
@@ -294,6 +309,8 @@ func (s *compositeState) oneByOne(b *batch, v int) {
 		if n <= s.allocated[k]/p && n <= float64(s.total)/p {
 			s.passed[k] = n
 			b.set(r.trace, v, yes, 0)
+		} else {
+			b.set(r.trace, v, no, Never)
 		}
 	}
 }

@@ -15,6 +15,7 @@ type evaluation struct {
 	limits     []uint64 // by valve: the randomness from which on it answers yes
 	byLimits   bool     // valves go by limits
 
+	focus    int // the valve that is settled, -1: none
 	asked    int // the valve of which to note that it was asked, -1: none
 	wasAsked bool
 }
@@ -62,9 +63,8 @@ func (m *Matcher) Decide(t *Trace, v *Verdict) {
 // alone makes t the trace that gates look at, without others.
 func (m *Matcher) alone(t *Trace) {
 	m.e.look(t)
-	clear(m.e.answers)
 	for i := range m.e.limits {
-		m.e.limits[i] = Never
+		m.e.answers[i], m.e.limits[i] = m.plan.valves[i].shut, Never
 	}
 }
 

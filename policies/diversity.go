@@ -158,6 +158,11 @@ func (s *diversityState) settleKind(b *batch, v int, claims []kindClaim) {
 	kind := claims[0].kind
 	passed, known := s.passed[kind]
 	if !known && int64(len(s.passed)) >= s.rule.most {
+		for _, c := range claims {
+			if c.stake.matters {
+				b.set(c.trace, v, no, Never)
+			}
+		}
 		return
 	}
 	kept := 0
@@ -187,7 +192,7 @@ func (s *diversityState) settleKind(b *batch, v int, claims []kindClaim) {
 				own = competing[free-1].randomness + 1
 			}
 		}
-		b.set(c.trace, v, no, own)
+		b.pass(c.trace, v, own)
 	}
 	if n := passed + kept + granted; n > 0 {
 		s.passed[kind] = min(n, s.rule.perPartition)

@@ -28,7 +28,15 @@ func readLimiter(m *mapping, unit, example string) rule {
 }
 
 func (r *limiter) text() string {
-	return fmt.Sprintf("up to %d %s a second, %d at once (of %d partitions together)", r.rate, r.unit, r.burst, r.partitions)
+	return fmt.Sprintf("up to %d %s a second, %d at once%s", r.rate, r.unit, r.burst, together(r.partitions))
+}
+
+// together says that a number is for all partitions.
+func together(partitions int) string {
+	if partitions == 1 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d partitions together)", partitions)
 }
 
 func (r *limiter) compile(c *compiler) gate { return c.valve(r, r.text(), 0) }
@@ -71,7 +79,7 @@ func (s *limiterState) settle(b *batch, v int) {
 		b.set(c.trace, v, isTrue(c.randomness >= limit), limit)
 	}
 	for _, i := range s.others {
-		b.set(i, v, no, g.limitFor(s.cost(&b.traces[i])))
+		b.pass(i, v, g.limitFor(s.cost(&b.traces[i])))
 	}
 }
 
@@ -81,6 +89,8 @@ func (s *limiterState) oneByOne(b *batch, v int) {
 	for _, c := range s.bids {
 		if s.budget.allows(c.cost, b.now) {
 			b.set(c.trace, v, yes, 0)
+		} else {
+			b.set(c.trace, v, no, Never)
 		}
 	}
 }

@@ -16,7 +16,10 @@ func readNot(m *mapping) rule {
 func (r *notRule) text() string  { return "not this" }
 func (r *notRule) sub() []Policy { return r.within }
 
-func (r *notRule) compile(c *compiler) gate { return notGate{r.within[0].compile(c)} }
+func (r *notRule) compile(c *compiler) gate {
+	defer c.enter(scope{flips: true})()
+	return notGate{r.within[0].compile(c)}
+}
 
 type notGate struct{ within gate }
 

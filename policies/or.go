@@ -9,7 +9,7 @@ func (r *orRule) text() string  { return "any of these" }
 func (r *orRule) sub() []Policy { return r.within }
 
 func (r *orRule) compile(c *compiler) gate {
-	defer c.enter(no)()
+	defer c.enter(scope{})()
 	var g anyGate
 	for i := range r.within {
 		g = append(g, r.within[i].compile(c))

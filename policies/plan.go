@@ -89,6 +89,7 @@ func (p *Plan) NewMatcher() *Matcher {
 			answers: make([]answer, len(p.valves)),
 			limits:  make([]uint64, len(p.valves)),
 			asked:   -1,
+			focus:   -1,
 		},
 	}
 	if len(p.conditions) > 0 {

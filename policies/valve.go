@@ -18,8 +18,11 @@ type valve struct {
 	policy int    // index of the policy in the list it is in
 
 	// later says what the valves after this one are taken to answer while it is settled: what makes this one matter most.
-	// In an and, and around it, that is yes; otherwise no, since what another policy might keep is nothing to save on.
+	// Within an and that is what opens their policies, otherwise what closes them, since what another policy might keep is nothing to
+	// save on.
 	later []answer
+	// shut is what the valve answers a trace that it does not matter to: what closes its policy.
+	shut answer
 
 	path  []scope
 	owner int // the composite that this valve is the throttle of; 0: none
@@ -46,14 +49,25 @@ type valveState interface {
 // A scope is a rule with policies within, on the way from the list to a valve.
 type scope struct {
 	node  int
-	later answer // what valves behind are taken to answer
+	open  bool // policies behind are taken to be open
+	flips bool // it is a not
+	at    int  // the place of the policy within that leads to the valve, in a composite
 }
 
 // enter notes that the rules compiled until the returned function is called stand within one.
-func (c *compiler) enter(later answer) (leave func()) {
+func (c *compiler) enter(s scope) (leave func()) {
 	c.nodes++
-	c.path = append(c.path, scope{c.nodes, later})
+	s.node = c.nodes
+	c.path = append(c.path, s)
 	return func() { c.path = c.path[:len(c.path)-1] }
+}
+
+// answerIf returns what a valve must answer to open, or close, the policies around it as far as the path goes.
+func answerIf(open bool, path []scope) answer {
+	for _, s := range path {
+		open = open != s.flips
+	}
+	return isTrue(open)
 }
 
 // valve makes a valve for a rule.
@@ -72,19 +86,16 @@ func (c *compiler) valve(r stateful, text string, owner int) valveGate {
 func (c *compiler) finishValves(isDrop []bool) {
 	for i := range c.valves {
 		v := &c.valves[i]
+		v.shut = answerIf(false, v.path)
 		v.later = make([]answer, len(c.valves))
 		for j := i + 1; j < len(c.valves); j++ {
 			w := &c.valves[j]
-			if isDrop[v.policy] && !isDrop[w.policy] {
-				v.later[j] = yes
-				continue
+			k := 0 // where the ways part
+			for k+1 < len(v.path) && k+1 < len(w.path) && v.path[k+1].node == w.path[k+1].node {
+				k++
 			}
-			for k := 0; k < len(v.path) && k < len(w.path) && v.path[k].node == w.path[k].node; k++ {
-				v.later[j] = v.path[k].later
-			}
-			if slices.ContainsFunc(v.path, func(s scope) bool { return s.node == w.owner }) {
-				v.later[j] = yes
-			}
+			open := v.path[k].open || v.path[k].node == w.owner || isDrop[v.policy] && !isDrop[w.policy]
+			v.later[j] = answerIf(open, w.path[k+1:])
 		}
 	}
 }

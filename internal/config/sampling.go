@@ -191,7 +191,7 @@ func (r *reader) policies(key, n *yaml.Node, path string) {
 	}
 	_, rescue := get(n, "rescue_on")
 	plan, err := policies.Parse(list, policies.Options{
-		Strict: r.cfg.Sampling.Strict, FirstMatch: r.cfg.Sampling.FirstMatch, Partitions: int(r.cfg.Kafka.Spans.Partitions),
+		Strict: r.cfg.Sampling.Strict, FirstMatch: r.cfg.Sampling.FirstMatch, Partitions: r.cfg.Kafka.Spans.Partitions,
 		Rescue: rescue, Conditions: ottl.New(),
 	})
 	if err == nil {
