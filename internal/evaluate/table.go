@@ -50,8 +50,10 @@ func chance(r *Result) string {
 	if !r.Kept {
 		return "-"
 	}
-	if s := strconv.FormatFloat(r.Probability, 'g', 3, 64); len(s) <= 5 {
-		return s
+	for digits := 3; digits > 0; digits-- {
+		if s := strconv.FormatFloat(r.Probability, 'g', digits, 64); len(s) <= 5 {
+			return s
+		}
 	}
 	return strconv.FormatFloat(r.Probability, 'e', 0, 64)
 }
