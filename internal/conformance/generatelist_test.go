@@ -171,14 +171,18 @@ func (m *lister) key(usual []string) string {
 func (m *lister) fillConditions(p *policy) {
 	g := m.generator
 	p.Mode = pick(g, "", "ignore", "silent", "propagate", "propagate")
+	spans, events := spanExpressions(), eventExpressions()
+	if m.chance(2) {
+		spans, events = spans[len(spans)/2:], events[len(events)/2:] // of which more can fail
+	}
 	for range g.IntN(4) {
-		p.Spans = append(p.Spans, pick(g, spanExpressions()...))
+		p.Spans = append(p.Spans, pick(g, spans...))
 	}
 	for range g.IntN(3) {
-		p.Events = append(p.Events, pick(g, eventExpressions()...))
+		p.Events = append(p.Events, pick(g, events...))
 	}
 	if len(p.Spans)+len(p.Events) == 0 {
-		p.Spans = append(p.Spans, pick(g, spanExpressions()...))
+		p.Spans = append(p.Spans, pick(g, spans...))
 	}
 }
 
@@ -191,6 +195,10 @@ func (m *lister) fillComposite(p *policy) {
 	left := int64(100)
 	for range 1 + g.IntN(3) {
 		s := m.policy(inComposite)
+		if m.chance(6) {
+			s = &policy{Name: s.Name, Type: "ottl_condition"}
+			m.fillConditions(s)
+		}
 		p.Sub = append(p.Sub, s)
 		p.Order = append(p.Order, s.Name)
 		if m.chance(2) && left > 1 {

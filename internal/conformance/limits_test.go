@@ -62,3 +62,55 @@ func sampled(verdicts map[traceID]verdict) (n int) {
 	}
 	return n
 }
+
+// TestLimitsThatOthersHide has limits whose answer counts only because of what another says. There is room for the trace
+// wherever nothing else is said, so it is kept or not as if each were asked.
+func TestLimitsThatOthersHide(t *testing.T) {
+	p := startPeer(t)
+	const (
+		room = `rate_limiting, rate_limiting: {spans_per_second: 1000}`
+		none = `rate_limiting, rate_limiting: {spans_per_second: 1, burst_capacity: 1}`
+	)
+	not := func(limit string) string { return `not, not: {not_sub_policy: {type: ` + limit + `}}` }
+	drop := func(policy string) string {
+		return `{name: d, type: drop, drop: {drop_sub_policy: [{type: ` + policy + `}]}}`
+	}
+	for _, c := range []struct {
+		policies string
+		peer     bool // keeps a trace of two spans
+		thresher bool
+	}{
+		{`{name: a, type: ` + room + `}, ` + drop(not(room)), true, true},
+		{`{name: a, type: ` + room + `}, ` + drop(not(none)), false, false},
+		{drop(room) + `, {name: a, type: ` + room + `}`, false, false},
+		{drop(none) + `, {name: a, type: ` + room + `}`, true, true},
+		{`{name: a, type: ` + room + `}, {name: b, type: ` + not(room) + `}`, true, true},
+		{`{name: a, type: ` + none + `}, {name: b, type: ` + not(none) + `}`, true, true},
+		{`{name: a, type: ` + none + `}, {name: b, type: ` + not(room) + `}`, false, false},
+		// Thresher offers what a share has no room for to the next policy that passes.
+		{composite(`composite_sub_policy: [{name: b, type: always_sample}, {name: c, type: ` + room + `}],` +
+			` rate_allocation: [{policy: b, percent: 10}]`), false, true},
+		{composite(`composite_sub_policy: [{name: b, type: always_sample}, {name: c, type: ` + none + `}],` +
+			` rate_allocation: [{policy: b, percent: 10}]`), false, false},
+		{composite(`composite_sub_policy: [{name: b, type: ` + none + `}, {name: c, type: always_sample}]`), true, true},
+	} {
+		config := "policies: [" + c.policies + "]"
+		requests := batches([]*trace{build(1, []exampleSpan{{MS: 1}, {MS: 1}})})
+		theirs, err := p.decide(config, requests...)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, config)
+		}
+		if (sampled(theirs) == 1) != c.peer {
+			t.Errorf("the peer says %v\n%s", theirs, config)
+		}
+		for strict, keeps := range map[bool]bool{true: c.peer, false: c.thresher} {
+			verdicts, err := thresher(config, strict, requests)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, config)
+			}
+			if (sampled(verdicts) == 1) != keeps {
+				t.Errorf("Thresher says %v (strict: %v)\n%s", verdicts, strict, config)
+			}
+		}
+	}
+}

@@ -32,18 +32,15 @@ func decide(l *list, t *trace, q quirks) verdict {
 }
 
 // justified reports whether Thresher may give a verdict on a trace that is alone. It is the one of the reference; but a limit is
-// asked only if whether the trace is kept depends on it, so where there are limits another of the policies that would keep the
-// trace may be named, and a trace that nothing keeps may go without being dropped.
+// asked only if whether the trace is kept depends on it, so where there are limits another of the policies that would keep or
+// drop the trace may be named, and a trace that nothing keeps may go without being dropped.
 func justified(l *list, t *trace, v verdict) bool {
 	want := decide(l, t, noQuirks)
 	if v == want || !l.limited() {
 		return v == want
 	}
-	if want.decision == "dropped" {
-		return v.decision == "not_sampled"
-	}
 	if v.decision != want.decision {
-		return false
+		return want.decision == "dropped" && v.decision == "not_sampled"
 	}
 	others := &list{firstMatch: l.firstMatch}
 	for _, p := range l.policies {

@@ -201,7 +201,7 @@ func thresher(config string, strict bool, requests [][]byte) (map[traceID]verdic
 func allTypes() []string {
 	common := []string{"latency", "numeric_attribute", "probabilistic", "status_code", "string_attribute", "boolean_attribute", "trace_state",
 		"trace_flags", "span_count", "ottl_condition", "and", "not", "drop"}
-	return append(slices.Concat(common, common, common), "always_sample", "rate_limiting", "bytes_limiting", "composite", "composite")
+	return append(slices.Concat(common, common, common), "always_sample", "rate_limiting", "bytes_limiting", "composite", "composite", "composite")
 }
 
 // counts are of pairs of a configuration and a trace.
