@@ -58,18 +58,11 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 	m.gauge("thresher.spans.in_flight", "{span}", "Spans of traces that are not decided yet.", num(l.InFlight))
 	m.sum("thresher.spans.rebuilt", "{span}", "Spans read again after a restart to recognise late spans; counted nowhere else.", num(l.Rebuilt))
 
-	var traces, spans, bytes []point
-	for name, c := range s.Policies {
-		traces = append(traces, num(c.Traces, "decision", "kept", "policy", name), num(c.DroppedTraces, "decision", "dropped", "policy", name))
-		spans = append(spans, num(c.Spans, "decision", "kept", "policy", name), num(c.DroppedSpans, "decision", "dropped", "policy", name))
-		bytes = append(bytes, num(c.Bytes, "policy", name))
-	}
-	m.sum("thresher.traces", "{trace}", "Decided traces by decision and deciding policy.", traces...)
-	m.sum("thresher.policy.spans", "{span}", "Spans of decided traces by decision and deciding policy.", spans...)
-	m.sum("thresher.policy.kept", "By", "Span bytes kept, by deciding policy.", bytes...)
+	m.policies(s.Policies)
 	m.sum("thresher.traces.flagged", "{trace}", "Decided traces with a peculiarity: early = decided by size, rootless = no root span came, "+
-		"spilled = read again from the log, lost = could not be read again.",
-		num(l.EarlyTraces, "flag", "early"), num(l.RootlessTraces, "flag", "rootless"), num(l.SpilledTraces, "flag", "spilled"), num(l.LostTraces, "flag", "lost"))
+		"spilled = read again from the log, lost = could not be read again, rescued = dropped, and kept since a late span that a policy of rescue_on matched.",
+		num(l.EarlyTraces, "flag", "early"), num(l.RootlessTraces, "flag", "rootless"), num(l.SpilledTraces, "flag", "spilled"),
+		num(l.LostTraces, "flag", "lost"), num(l.RescuedTraces, "flag", "rescued"))
 	m.sum("thresher.decisions.forgotten", "{trace}", "Decisions forgotten before their time for lack of room: their late spans are decided alone.", num(l.Forgotten))
 	m.sum("thresher.deliveries.recognised", "{delivery}", "Deliveries decided again after a restart and known to have arrived before it.", num(l.Redelivered))
 	m.sum("thresher.records.damaged", "{record}", "Log records that could not be decoded; see the rejected topic.", num(l.DamagedRecords))
@@ -101,6 +94,28 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 	m.receivers(s)
 	m.kafka(s)
 	return []metricdata.ScopeMetrics{{Scope: instrumentation.Scope{Name: "thresher"}, Metrics: m.out}}
+}
+
+func (m *series) policies(all map[string]PolicyCount) {
+	var traces, spans, bytes, soleTraces, soleSpans, soleBytes, rescued, failed []point
+	for name, c := range all {
+		traces = append(traces, num(c.Traces, "decision", "kept", "policy", name), num(c.DroppedTraces, "decision", "dropped", "policy", name))
+		spans = append(spans, num(c.Spans, "decision", "kept", "policy", name), num(c.DroppedSpans, "decision", "dropped", "policy", name))
+		bytes = append(bytes, num(c.Bytes, "policy", name))
+		soleTraces = append(soleTraces, num(c.SoleTraces, "policy", name))
+		soleSpans = append(soleSpans, num(c.SoleSpans, "policy", name))
+		soleBytes = append(soleBytes, num(c.SoleBytes, "policy", name))
+		rescued = append(rescued, num(c.RescuedTraces, "policy", name))
+		failed = append(failed, num(c.FailedTraces, "policy", name))
+	}
+	m.sum("thresher.traces", "{trace}", "Decided traces by decision and deciding policy.", traces...)
+	m.sum("thresher.policy.spans", "{span}", "Spans of decided traces by decision and deciding policy.", spans...)
+	m.sum("thresher.policy.kept", "By", "Span bytes kept, by deciding policy.", bytes...)
+	m.sum("thresher.policy.sole.traces", "{trace}", "Traces kept that no other policy matched: what would not be kept without this one.", soleTraces...)
+	m.sum("thresher.policy.sole.spans", "{span}", "Spans of traces kept that no other policy matched.", soleSpans...)
+	m.sum("thresher.policy.sole", "By", "Span bytes of traces kept that no other policy matched: what removing the policy would save.", soleBytes...)
+	m.sum("thresher.policy.rescued.traces", "{trace}", "Traces that were dropped, and are kept since a late span that this policy of rescue_on matched.", rescued...)
+	m.sum("thresher.policy.failed.traces", "{trace}", "Traces on which the policy had no vote, because a condition in it could not be evaluated.", failed...)
 }
 
 func (m *series) exporters(all []export.ExporterStats) {

@@ -99,6 +99,7 @@ func New(cfg *config.Config, opts Options) (*Node, error) {
 		DecisionWait:  cfg.Sampling.DecisionWait.Milliseconds(),
 		RootWait:      cfg.Sampling.DecisionWaitAfterRoot.Milliseconds(),
 		MaxTraceBytes: uint64(cfg.Sampling.MaxTraceBytes),
+		Marks:         cfg.Sampling.Marks,
 	}
 	var seed [16]byte
 	_, _ = rand.Read(seed[:]) // never fails
@@ -335,7 +336,7 @@ func (n *Node) newRunner(ctx context.Context, p int32, topic [16]byte, stored []
 	}
 	r := &runner{
 		n: n, partition: p, topic: topic, log: n.log.With("partition", p), machine: m, end: math.MinInt64, epoch: -1,
-		saved: stored, savedAt: time.Now(), committed: int64(m.Resume()),
+		begun: time.Now(), saved: stored, savedAt: time.Now(), committed: int64(m.Resume()),
 		savedAcked: make(chan savedCheckpoint, 1), gathered: make(chan gathered),
 	}
 	r.acks.ready = make(chan struct{}, 1)

@@ -46,13 +46,15 @@ type backend struct {
 	server *grpc.Server
 	mu     sync.Mutex
 	spans  map[string]int // by trace and span
+	last   map[string]ptrace.Span
 	refuse error
 }
 
 func startBackend(t *testing.T) *backend {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	b := &backend{addr: l.Addr().String(), server: grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20)), spans: map[string]int{}}
+	b := &backend{addr: l.Addr().String(), server: grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20)),
+		spans: map[string]int{}, last: map[string]ptrace.Span{}}
 	ptraceotlp.RegisterGRPCServer(b.server, b)
 	done := make(chan struct{})
 	go func() {
@@ -72,7 +74,9 @@ func (b *backend) Export(_ context.Context, req ptraceotlp.ExportRequest) (ptrac
 	for _, rs := range req.Traces().ResourceSpans().All() {
 		for _, ss := range rs.ScopeSpans().All() {
 			for _, s := range ss.Spans().All() {
-				b.spans[spanName(s.TraceID(), twin.SpanKey{ID: s.SpanID(), Server: s.Kind() == ptrace.SpanKindServer})]++
+				name := spanName(s.TraceID(), twin.SpanKey{ID: s.SpanID(), Server: s.Kind() == ptrace.SpanKindServer})
+				b.spans[name]++
+				b.last[name] = s
 			}
 		}
 	}
@@ -124,6 +128,12 @@ func testTwin() twin.Set {
 
 func testConfig(t *testing.T, broker, backend string) *config.Config {
 	t.Helper()
+	return configWith(t, broker, backend, "late_window: 1500ms\n  policies:\n"+testPolicies)
+}
+
+// configWith is the configuration with more lines of the section sampling, indented by two but for the first.
+func configWith(t *testing.T, broker, backend, sampling string) *config.Config {
+	t.Helper()
 	cfg, err := config.Parse("test", fmt.Appendf(nil, `
 kafka: {brokers: [%q], spans: {partitions: %d, allow_create_time: true}, idle_slack: 50ms, reader: {idle_interval: 50ms}}
 receivers: {otlp: {protocols: {grpc: {endpoint: "127.0.0.1:0"}, http: {endpoint: "127.0.0.1:0"}}}}
@@ -132,9 +142,7 @@ node: {listen: "127.0.0.1:0", memory_limit: 1GiB}
 sampling:
   decision_wait: 600ms
   decision_wait_after_root_received: 200ms
-  late_window: 1500ms
-  policies:
-%s`, broker, partitionCount, backend, testPolicies), func(string) (string, bool) { return "", false })
+  %s`, broker, partitionCount, backend, sampling), func(string) (string, bool) { return "", false })
 	require.NoError(t, err)
 	return cfg
 }
@@ -210,6 +218,17 @@ func (r *live) send(reqs ...shop.Request) {
 			return resp.StatusCode == http.StatusOK
 		}, 10*time.Second, 50*time.Millisecond)
 	}
+}
+
+// get asks the node's own HTTP server.
+func (r *live) get(path string) (int, string) {
+	r.t.Helper()
+	resp, err := http.Get("http://" + r.web() + path)
+	require.NoError(r.t, err)
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(r.t, err)
+	return resp.StatusCode, string(b)
 }
 
 // quiet waits until everything is decided and delivered.
@@ -305,21 +324,13 @@ func TestNodeDecidesAsTheTwin(t *testing.T) {
 	require.Equal(t, ledger, twin.Ledger{Received: int(s.Ledger.Received), Kept: int(s.Ledger.Kept), Dropped: int(s.Ledger.Dropped),
 		LateKept: int(s.Ledger.LateKept), LateDropped: int(s.Ledger.LateDropped), Duplicate: int(s.Ledger.Duplicate)})
 
-	get := func(path string) (int, string) {
-		resp, err := http.Get("http://" + n.web() + path)
-		require.NoError(t, err)
-		defer func() { _ = resp.Body.Close() }()
-		b, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		return resp.StatusCode, string(b)
-	}
-	code, body := get("/readyz")
+	code, body := n.get("/readyz")
 	require.Equal(t, 200, code, body)
-	_, body = get("/api/status")
+	_, body = n.get("/api/status")
 	var status Status
 	require.NoError(t, json.Unmarshal([]byte(body), &status))
 	require.Equal(t, s.Ledger, status.Ledger)
-	_, body = get("/metrics")
+	_, body = n.get("/metrics")
 	for _, want := range []string{
 		fmt.Sprintf(`thresher_spans_total{outcome="kept"} %d`, s.Ledger.Kept),
 		`thresher_traces_total{decision="kept",policy="errors"}`, `thresher_lag_records{partition="3"} 0`,

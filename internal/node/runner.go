@@ -18,8 +18,6 @@ const (
 	checkpointEvery = time.Second
 	// refreshEvery is how often a checkpoint is stored although nothing changed: offsets of a silent group expire.
 	refreshEvery = time.Hour
-	// largeCheckpoint is the size from which on checkpoints are stored less often, in proportion.
-	largeCheckpoint = 128 << 10
 	// submitBytes is how much kept payload is gathered before it is handed over within a batch.
 	submitBytes = 256 << 10
 	// lastCheckpoint is how long the end waits for Kafka to store one.
@@ -48,7 +46,8 @@ type runner struct {
 	itemSize int
 	lost     uint64 // spilled traces that could not be read again
 
-	saving     bool // a checkpoint is on its way to Kafka
+	saving     bool      // a checkpoint is on its way to Kafka
+	begun      time.Time // when the last one was sent there
 	saved      []byte
 	savedAt    time.Time
 	savedAcked chan savedCheckpoint // room for one, so that the callback never blocks
@@ -352,15 +351,14 @@ func (r *runner) checkpoint(last bool) {
 		return
 	}
 	c := r.machine.Checkpoint()
+	if !last && !mayStore(sizeOf(c), time.Since(r.begun)) {
+		return
+	}
 	data := seal(r.topic, c)
 	if bytes.Equal(data, r.saved) && time.Since(r.savedAt) < refreshEvery {
 		return
 	}
-	// A large checkpoint (much is delivered behind something that is not) is stored less often.
-	if len(data) > largeCheckpoint && !last && time.Since(r.savedAt) < time.Duration(len(data)/largeCheckpoint)*checkpointEvery {
-		return
-	}
-	r.saving = true
+	r.saving, r.begun = true, time.Now()
 	of := r.machine
 	r.n.checkpoints.Save(context.Background(), r.partition, data, func(err error) {
 		r.savedAcked <- savedCheckpoint{of, c.Resume, data, err}

@@ -28,6 +28,7 @@ type Ledger struct {
 	EarlyTraces    uint64 `json:"early_traces"`
 	RootlessTraces uint64 `json:"rootless_traces"`
 	SpilledTraces  uint64 `json:"spilled_traces"`
+	RescuedTraces  uint64 `json:"rescued_traces"`
 	LostTraces     uint64 `json:"lost_traces"`
 	Rebuilt        uint64 `json:"rebuilt_spans"`
 	Redelivered    uint64 `json:"already_delivered"`
@@ -56,6 +57,7 @@ func (l *Ledger) add(s *sampler.Stats) {
 	l.EarlyTraces += s.EarlyTraces
 	l.RootlessTraces += s.RootlessTraces
 	l.SpilledTraces += s.SpilledTraces
+	l.RescuedTraces += s.RescuedTraces
 	l.Rebuilt += s.Rebuilt
 	l.Redelivered += s.Redelivered
 	l.Forgotten += s.Forgotten
@@ -64,13 +66,34 @@ func (l *Ledger) add(s *sampler.Stats) {
 	l.BytesKept += s.BytesKept
 }
 
-// PolicyCount is what one policy decided. Traces and Spans are the kept ones.
+// PolicyCount is what one policy decided. Traces, Spans and Bytes are the kept ones.
 type PolicyCount struct {
 	Traces        uint64 `json:"traces"`
 	Spans         uint64 `json:"spans"`
 	Bytes         uint64 `json:"bytes"`
 	DroppedTraces uint64 `json:"dropped_traces"`
 	DroppedSpans  uint64 `json:"dropped_spans"`
+	// Sole are those of the kept that no other policy matched: what removing the policy would save.
+	SoleTraces uint64 `json:"sole_traces"`
+	SoleSpans  uint64 `json:"sole_spans"`
+	SoleBytes  uint64 `json:"sole_bytes"`
+	// RescuedTraces were dropped, and are kept since a late span that this policy of rescue_on matched.
+	RescuedTraces uint64 `json:"rescued_traces"`
+	// FailedTraces are those on which it had no vote, because a condition in it could not be evaluated.
+	FailedTraces uint64 `json:"failed_traces"`
+}
+
+func (c *PolicyCount) add(p *sampler.PolicyStats) {
+	c.Traces += p.KeptTraces
+	c.Spans += p.KeptSpans
+	c.Bytes += p.KeptBytes
+	c.DroppedTraces += p.DroppedTraces
+	c.DroppedSpans += p.DroppedSpans
+	c.SoleTraces += p.SoleTraces
+	c.SoleSpans += p.SoleSpans
+	c.SoleBytes += p.SoleBytes
+	c.RescuedTraces += p.RescuedTraces
+	c.FailedTraces += p.Failed
 }
 
 // Partition is the state of one partition.
@@ -124,7 +147,7 @@ func (n *Node) Status() Status {
 	}
 	s.NotReady = n.notReady()
 	s.Ready = len(s.NotReady) == 0
-	for _, name := range n.cfg.Plan.Names() {
+	for _, name := range slices.Concat(n.cfg.Plan.Names(), n.cfg.Plan.RescueNames()) {
 		s.Policies[name] = PolicyCount{}
 	}
 	for _, v := range n.views() {
@@ -136,11 +159,7 @@ func (n *Node) Status() Status {
 				name = Unmatched
 			}
 			c := s.Policies[name]
-			c.Traces += p.KeptTraces
-			c.Spans += p.KeptSpans
-			c.Bytes += p.KeptBytes
-			c.DroppedTraces += p.DroppedTraces
-			c.DroppedSpans += p.DroppedSpans
+			c.add(&p)
 			s.Policies[name] = c
 		}
 		s.OpenTraces += v.stats.OpenTraces

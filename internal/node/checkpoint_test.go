@@ -1,0 +1,113 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"thresher/internal/wire"
+	"thresher/sampler"
+)
+
+func TestLargeCheckpointsAreStoredLessOften(t *testing.T) {
+	for _, c := range []struct {
+		size int
+		tick int // the first at which it may be stored
+	}{{0, 1}, {1 << 10, 1}, {64 << 10, 1}, {65 << 10, 1}, {128 << 10, 2}, {256 << 10, 4}, {8 << 20, 128}} {
+		// A tick can come a little early, or late.
+		for _, off := range []time.Duration{-100 * time.Millisecond, 0, 100 * time.Millisecond} {
+			for tick := 1; tick < 130; tick++ {
+				require.Equal(t, tick >= c.tick, mayStore(c.size, time.Duration(tick)*time.Second+off), "%d bytes, tick %d%+v", c.size, tick, off)
+			}
+		}
+	}
+}
+
+// large is the checkpoint of a partition of which much is delivered behind something that is not.
+func large(deliveries int) *sampler.Checkpoint {
+	c := &sampler.Checkpoint{Resume: 1, Next: 2, Time: 1_000_000, ReplayFrom: 990_000, DecisionWait: 1000}
+	for i := range deliveries {
+		id := wire.TraceID{1}
+		binary.BigEndian.PutUint64(id[8:], uint64(i)+1)
+		c.Delivered = append(c.Delivered, sampler.DeliveredKey{Offset: sampler.Offset(2 + i), ID: id})
+	}
+	return c
+}
+
+func TestSizeOfACheckpoint(t *testing.T) {
+	c := large(10_000)
+	for i := range 5000 {
+		id := wire.TraceID{2}
+		binary.BigEndian.PutUint64(id[8:], uint64(i)+1)
+		c.Long = append(c.Long, sampler.LongTrace{ID: id, LastSeen: 1_700_000_000_000, Kept: i%2 == 0, Policy: 3, Share: 0.5})
+	}
+	c.State = make([]byte, 100_000)
+	b, err := c.MarshalBinary()
+	require.NoError(t, err)
+	require.InEpsilon(t, len(b), sizeOf(c), 0.1)
+}
+
+// TestLastCheckpointDoesNotWait: a large checkpoint has to wait for its turn, but the last one is stored whatever its size.
+func TestLastCheckpointDoesNotWait(t *testing.T) {
+	broker := startBroker(t)
+	n, err := New(testConfig(t, broker.Addr(), "127.0.0.1:1"), Options{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer n.client.Close()
+	ctx := context.Background()
+	require.NoError(t, n.client.Ensure(ctx))
+	topic, err := n.client.SpansTopicID(ctx)
+	require.NoError(t, err)
+	c := large(16_000)
+	wait := time.Duration(sizeOf(c)) * time.Second / checkpointRate
+	require.Greater(t, wait, 4*time.Second)
+	r, _, err := n.newRunner(ctx, 0, topic, seal(topic, c), int64(c.Resume))
+	require.NoError(t, err)
+	defer r.machine.Release()
+	next := c.Resume
+	change := func() { // so that there is something new to store
+		next++
+		r.machine.Skip(next)
+		r.machine.Tick(c.Time)
+	}
+
+	change()
+	r.checkpoint(false)
+	require.False(t, r.saving, "the one of before is young")
+	r.begun = r.begun.Add(-wait)
+	r.checkpoint(false)
+	require.True(t, r.saving, "its turn has come")
+	r.stored(<-r.savedAcked)
+	require.Greater(t, sizeOf(mustUnseal(t, r.saved, topic)), 256<<10)
+
+	change()
+	r.checkpoint(false)
+	require.False(t, r.saving, "another one is too early")
+	r.checkpoint(true)
+	require.True(t, r.saving, "the last one is not")
+	r.stored(<-r.savedAcked)
+	stored, _, err := n.checkpoints.Load(ctx, 0)
+	require.NoError(t, err)
+	require.Equal(t, next, mustUnseal(t, stored, topic).Next)
+
+	// A small one waits for nothing.
+	c.Delivered = nil
+	r, _, err = n.newRunner(ctx, 1, topic, seal(topic, c), int64(c.Resume))
+	require.NoError(t, err)
+	defer r.machine.Release()
+	r.machine.Skip(c.Resume + 1)
+	r.machine.Tick(c.Time)
+	r.checkpoint(false)
+	require.True(t, r.saving)
+	r.stored(<-r.savedAcked)
+}
+
+func mustUnseal(t *testing.T, b []byte, topic [16]byte) *sampler.Checkpoint {
+	t.Helper()
+	c, err := unseal(b, topic)
+	require.NoError(t, err)
+	return c
+}
