@@ -100,14 +100,8 @@ func (s *adaptiveState) settle(b *batch, v int) {
 			s.others = append(s.others, i)
 			continue
 		}
-		t, weight := &b.traces[i], uint64(1)
-		switch s.unit {
-		case "spans":
-			weight = t.Spans
-		case "bytes":
-			weight = t.Bytes
-		}
-		s.claims = append(s.claims, emaClaim{key: s.by.of(s.plan, t), weight: weight})
+		t := &b.traces[i]
+		s.claims = append(s.claims, emaClaim{key: s.by.of(s.plan, t), weight: s.weight(t)})
 		s.who = append(s.who, i)
 	}
 	s.rates.settle(s.claims, b.now)
@@ -115,8 +109,20 @@ func (s *adaptiveState) settle(b *batch, v int) {
 		b.set(s.who[i], v, isTrue(b.traces[s.who[i]].Randomness >= c.threshold), c.threshold)
 	}
 	for _, i := range s.others {
-		b.pass(i, v, s.rates.threshold(s.by.of(s.plan, &b.traces[i])))
+		t := &b.traces[i]
+		b.pass(i, v, s.rates.threshold(s.by.of(s.plan, t), s.weight(t)))
 	}
+}
+
+// weight returns what a trace counts for the goal.
+func (r *adaptive) weight(t *Trace) uint64 {
+	switch r.unit {
+	case "spans":
+		return t.Spans
+	case "bytes":
+		return t.Bytes
+	}
+	return 1
 }
 
 func (s *adaptiveState) appendTo(b []byte) []byte { return s.rates.appendTo(b) }

@@ -6,6 +6,7 @@ import "slices"
 type batch struct {
 	m       *Matcher
 	traces  []Trace
+	turned  bool
 	now     int64    // when they are due, Unix milliseconds of partition time
 	answers []answer // of each trace, by valve
 	limits  []uint64 // of each trace, by valve: the randomness from which on it would answer yes, other things being equal
@@ -26,7 +27,21 @@ func (m *Matcher) Settle(traces []Trace) {
 		b.answers[i], b.limits[i] = m.plan.valves[i%n].shut, Never
 	}
 	for v := range m.plan.valves {
+		if m.plan.valves[v].least {
+			b.turn()
+		}
 		m.states[v].settle(b, v)
+		if b.turned {
+			b.turn()
+		}
+	}
+}
+
+// turn makes the least random traces the most random ones, or back, for valves to compete by.
+func (b *batch) turn() {
+	b.turned = !b.turned
+	for i := range b.traces {
+		b.traces[i].Randomness = Never - 1 - b.traces[i].Randomness
 	}
 }
 
@@ -45,6 +60,9 @@ func (b *batch) pass(i, valve int, limit uint64) {
 func (b *batch) load(i int) *evaluation {
 	e, n := &b.m.e, len(b.m.plan.valves)
 	e.look(&b.traces[i])
+	if b.turned {
+		e.randomness = Never - 1 - e.randomness
+	}
 	copy(e.answers, b.answers[i*n:])
 	copy(e.limits, b.limits[i*n:])
 	return e

@@ -57,6 +57,9 @@ type grant struct {
 	asked     uint64 // tokens, by all claims that can pass
 	tokens    int64  // parts, before
 	most      uint64
+
+	shared         bool  // there is an outer budget
+	outer, promise int64 // what it had and what it promised, parts
 }
 
 // newBudget returns a budget that is full. If rate and capacity are divided among partitions, most is the capacity before.
@@ -132,8 +135,9 @@ func (b *budget) grant(outer *budget, bids []bid, now int64) grant {
 	g := grant{available: b.available(), tokens: b.tokens, most: b.most}
 	if outer != nil {
 		outer.refill(now)
-		g.available, g.tokens = min(g.available, outer.available()), min(g.tokens, outer.tokens)
+		g.outer, g.promise = outer.tokens, outer.gain/2
 		g.most = min(g.most, outer.most)
+		g.shared = true
 	}
 	for _, c := range bids {
 		if c.cost <= g.most {
@@ -158,23 +162,33 @@ func (b *budget) grant(outer *budget, bids []bid, now int64) grant {
 }
 
 // limitOf returns the randomness from which on a claim of this cost passed.
-func (g *grant) limitOf(cost uint64) uint64 { return g.limit(cost, g.asked) }
+func (g *grant) limitOf(cost uint64) uint64 { return g.limit(cost, g.asked, 0) }
 
 // limitFor returns the randomness from which on a trace that was not among the claims would have passed.
-func (g *grant) limitFor(cost uint64) uint64 { return g.limit(cost, g.asked+cost) }
+func (g *grant) limitFor(cost uint64) uint64 { return g.limit(cost, g.asked+cost, 0) }
 
-func (g *grant) limit(cost, asked uint64) uint64 {
+// limitWithout returns the same of a trace that the outer budget was charged for before, if it had not been.
+func (g *grant) limitWithout(cost uint64) uint64 {
+	return g.limit(cost, g.asked+cost, int64(min(cost, mostTokens))<<unitBits)
+}
+
+// limit returns the limit if so much is asked, and the outer budget is given something back.
+func (g *grant) limit(cost, asked uint64, back int64) uint64 {
+	available, tokens := g.available, g.tokens
+	if g.shared {
+		available, tokens = min(available, max(g.outer+back, g.promise)), min(tokens, g.outer+back)
+	}
 	hi, lo := bits.Mul64(asked, unit)
 	switch {
 	case cost > g.most:
 		return Never
-	case hi == 0 && g.tokens >= 0 && lo <= uint64(g.tokens), asked == 0:
+	case hi == 0 && tokens >= 0 && lo <= uint64(tokens), asked == 0:
 		return 0
-	case g.available <= 0:
+	case available <= 0:
 		return Never
 	}
 	// 2^56 * available / (asked * 2^24), rounded down; less than 2^56 because more is asked than is available, or nearly.
-	share := float64(g.available) / unit / float64(asked)
+	share := float64(available) / unit / float64(asked)
 	if share >= 1 {
 		return 0
 	}

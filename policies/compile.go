@@ -74,8 +74,8 @@ func (c *compiler) attribute(key string, condition attributeCondition) *spanBit 
 	return bit
 }
 
-// salt returns the index of a salt, and notes the threshold of hashes and the limit of randomness.
-func (c *compiler) salt(text string, threshold, limit uint64) int {
+// salt returns the index of a salt, and notes the threshold of hashes and the step of randomness.
+func (c *compiler) salt(text string, threshold, step uint64) int {
 	c.random = true
 	i := slices.IndexFunc(c.salts, func(s salt) bool { return s.text == text })
 	if i < 0 {
@@ -83,7 +83,7 @@ func (c *compiler) salt(text string, threshold, limit uint64) int {
 		c.salts = append(c.salts, newSalt(text))
 	}
 	s := &c.salts[i]
-	s.limits = append(s.limits, limit)
+	s.steps = append(s.steps, step)
 	if at, found := slices.BinarySearch(s.thresholds, threshold); !found {
 		s.thresholds = slices.Insert(s.thresholds, at, threshold)
 	}

@@ -160,6 +160,9 @@ func (r *composite) compile(c *compiler) gate {
 		g.gates = append(g.gates, r.within[i].compile(c))
 	}
 	g.throttle = c.valve(&compositeValve{g}, r.text(), g.node)
+	for range r.within {
+		g.lanes = append(g.lanes, c.valve(lane{}, "", 0))
+	}
 	leave()
 	return g
 }
@@ -170,7 +173,17 @@ type compositeGate struct {
 	node     int
 	gates    anyGate
 	throttle valveGate
+	lanes    []valveGate // by policy within: the limit that a trace has if that policy passes it
 }
+
+// A lane holds limits for a composite, whose throttle settles them. One limit for all policies within would not do: which of them a
+// trace passes may hang on its ID.
+type lane struct{}
+
+func (lane) newState() valveState     { return lane{} }
+func (lane) settle(*batch, int)       {}
+func (lane) appendTo(b []byte) []byte { return b }
+func (lane) decode(*stateDecoder)     {}
 
 func (g *compositeGate) open(e *evaluation) answer {
 	if g.strict {
@@ -183,6 +196,9 @@ func (g *compositeGate) open(e *evaluation) answer {
 			}
 		}
 		return no
+	}
+	if e.byLimits {
+		return g.openByLimits(e)
 	}
 	gates := g.gates
 	if e.focus >= 0 {
@@ -197,6 +213,21 @@ func (g *compositeGate) open(e *evaluation) answer {
 		return a
 	}
 	return g.throttle.open(e)
+}
+
+func (g *compositeGate) openByLimits(e *evaluation) answer {
+	all := no
+	for k, within := range g.gates {
+		switch within.open(e) {
+		case yes:
+			if g.lanes[k].open(e) == yes {
+				return yes
+			}
+		case failed:
+			all = failed
+		}
+	}
+	return all
 }
 
 type compositeValve struct{ gate *compositeGate }
@@ -230,7 +261,7 @@ type rival struct {
 	passes   uint64 // bit i: it passes policy i within
 	competes bool
 	granted  bool
-	limit    uint64
+	limit    uint64 // the least of policies that it passes
 }
 
 func (s *compositeState) settle(b *batch, v int) {
@@ -242,9 +273,7 @@ func (s *compositeState) settle(b *batch, v int) {
 				r.passes |= 1 << k
 			}
 		}
-		if r.passes != 0 {
-			s.rivals = append(s.rivals, r)
-		}
+		s.rivals = append(s.rivals, r)
 	}
 	if s.strict {
 		s.oneByOne(b, v)
@@ -264,25 +293,31 @@ func (s *compositeState) settle(b *batch, v int) {
 
 // offer lets the traces that policy k within passes, and none before it has taken, compete for what is left of its share.
 func (s *compositeState) offer(b *batch, k int) {
-	share := s.shares[k]
 	s.bids = s.bids[:0]
 	for i := range s.rivals {
 		if r := &s.rivals[i]; r.competes && !r.granted && r.passes>>k&1 == 1 {
 			s.bids = append(s.bids, bid{b.traces[r.trace].Randomness, b.traces[r.trace].Spans, i})
 		}
 	}
-	grant := share.grant(s.all, s.bids, b.now)
-	for _, c := range s.bids {
-		r := &s.rivals[c.trace]
-		limit := grant.limitOf(c.cost)
-		r.granted = c.randomness >= limit
-		r.limit = min(r.limit, limit)
-		r.passes &^= 1 << k
-	}
-	// Those that had a place before, or are kept anyway, would have competed here if they had not.
+	grant := s.shares[k].grant(s.all, s.bids, b.now)
+	bids := s.bids
 	for i := range s.rivals {
-		if r := &s.rivals[i]; r.passes>>k&1 == 1 {
-			r.limit = min(r.limit, grant.limitFor(b.traces[r.trace].Spans))
+		r := &s.rivals[i]
+		cost, passes := b.traces[r.trace].Spans, r.passes>>k&1 == 1
+		var limit uint64
+		switch {
+		case len(bids) > 0 && bids[0].trace == i:
+			bids = bids[1:]
+			limit = grant.limitOf(cost)
+			r.granted = b.traces[r.trace].Randomness >= limit
+		case r.granted: // it would have competed here if it had no place before
+			limit = grant.limitWithout(cost)
+		default:
+			limit = grant.limitFor(cost)
+		}
+		b.pass(r.trace, int(s.lanes[k]), limit)
+		if passes {
+			r.limit = min(r.limit, limit)
 		}
 	}
 }
@@ -298,7 +333,7 @@ func (s *compositeState) oneByOne(b *batch, v int) {
 	})
 	p := float64(s.partitions)
 	for _, r := range s.rivals {
-		if !r.competes {
+		if !r.competes || r.passes == 0 {
 			continue
 		}
 		k := 0

@@ -26,6 +26,14 @@ func (e *evaluation) look(t *Trace) {
 	clear(e.hashed)
 }
 
+// random returns how random the trace is; least: how little.
+func (e *evaluation) random(least bool) uint64 {
+	if least {
+		return Never - 1 - e.randomness
+	}
+	return e.randomness
+}
+
 // hash returns the hash of the trace ID with a salt.
 func (e *evaluation) hash(salt int) uint64 {
 	if !e.hashed[salt] {

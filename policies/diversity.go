@@ -45,10 +45,29 @@ func readDiversity(m *mapping) rule {
 }
 
 // leastFor returns how many traces of a kind a partition has to pass for all partitions together to pass as many as wanted, but
-// for one case in a thousand, or all if there are not more: traces come to partitions by chance, so a few more than the share.
+// for one case in a thousand, or all if there are not more: traces come to partitions by chance, so a few more than the share. It
+// is hardest if there are exactly as many as wanted. Then the number in a partition is binomial.
 func leastFor(traces int64, partitions int) int {
 	share := float64(traces) / float64(max(partitions, 1))
-	return int(min(traces, int64(math.Ceil(share+float64(3*math.Sqrt(share)))+1)))
+	switch {
+	case partitions <= 1:
+		return int(min(traces, math.MaxInt32))
+	case share > 200: // nearly normal, and what follows would be too small for a number
+		return int(min(math.Ceil(share+float64(5*math.Sqrt(share))), float64(traces), math.MaxInt32))
+	}
+	const odds = 0.001
+	one := 1 / float64(partitions)
+	p := 1.0 // of this many in the partition
+	for range traces {
+		p *= 1 - one
+	}
+	n, more := int64(0), 1-p // the odds of more
+	for n < traces && float64(more*float64(partitions)) > odds {
+		p *= float64(float64(traces-n)/float64(n+1)) * (one / (1 - one))
+		more -= p
+		n++
+	}
+	return int(max(n, 1))
 }
 
 // positive returns a field that holds a whole number above 0, or the default if it is absent.
@@ -117,8 +136,17 @@ type diversityState struct {
 type kindClaim struct {
 	kind, randomness uint64
 	trace            int
-	stake            stake
+	rank             claimRank
 }
+
+// A claimRank tells for what a trace stands among those of its kind.
+type claimRank uint8
+
+const (
+	keptAnyway claimRank = iota // takes a place, but needs none
+	competing
+	aside // is not kept, whatever the answer
+)
 
 func (s *diversityState) settle(b *batch, v int) {
 	if p := b.now / s.rule.period; p != s.period {
@@ -127,21 +155,17 @@ func (s *diversityState) settle(b *batch, v int) {
 	}
 	s.claims = s.claims[:0]
 	for i := range b.traces {
-		k := b.stake(i, v)
-		if t := &b.traces[i]; k.matters || k.kept {
-			s.claims = append(s.claims, kindClaim{s.rule.kind(t), t.Randomness, i, k})
+		t, rank := &b.traces[i], aside
+		if k := b.stake(i, v); k.matters {
+			rank = competing
+		} else if k.kept {
+			rank = keptAnyway
 		}
+		s.claims = append(s.claims, kindClaim{s.rule.kind(t), t.Randomness, i, rank})
 	}
-	// Kinds in order, what is kept anyway before what needs this policy, then the largest randomness first.
 	slices.SortFunc(s.claims, func(a, b kindClaim) int {
-		kept := 0
-		if a.stake.kept != b.stake.kept {
-			kept = 1
-			if a.stake.kept {
-				kept = -1
-			}
-		}
-		return cmp.Or(cmp.Compare(a.kind, b.kind), kept, cmp.Compare(b.randomness, a.randomness), cmp.Compare(a.trace, b.trace))
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.rank, b.rank), cmp.Compare(b.randomness, a.randomness),
+			cmp.Compare(a.trace, b.trace))
 	})
 	for rest := s.claims; len(rest) > 0; {
 		n := 1
@@ -153,48 +177,47 @@ func (s *diversityState) settle(b *batch, v int) {
 	}
 }
 
-// settleKind decides for the traces of one kind.
+// settleKind decides for the traces of one kind. The most random of those that compete get the free places; of traces as random as
+// each other, all or none. The limit of each is what it would be whatever its own randomness, and whatever its rank: it may owe that to
+// its ID too.
 func (s *diversityState) settleKind(b *batch, v int, claims []kindClaim) {
 	kind := claims[0].kind
 	passed, known := s.passed[kind]
-	if !known && int64(len(s.passed)) >= s.rule.most {
-		for _, c := range claims {
-			if c.stake.matters {
-				b.set(c.trace, v, no, Never)
-			}
+	shut := !known && int64(len(s.passed)) >= s.rule.most
+	var ranks [3]int
+	for _, c := range claims {
+		ranks[c.rank]++
+	}
+	kept := ranks[keptAnyway]
+	rivals := claims[kept : kept+ranks[competing]]
+	free := s.rule.perPartition - passed - kept
+	granted := 0
+	for i, c := range claims {
+		free, last := free, free-1 // of the rivals, the last that has a place
+		switch {
+		case c.rank == keptAnyway:
+			free, last = free+1, last+1
+		case c.rank == competing && i-kept < free:
+			last++ // one of the places before it is its own
 		}
-		return
-	}
-	kept := 0
-	for kept < len(claims) && claims[kept].stake.kept {
-		kept++
-	}
-	room := max(s.rule.perPartition-passed-kept, 0)
-	competing := claims[kept:]
-	granted := min(room, len(competing))
-	limit := uint64(0)
-	if granted < len(competing) {
-		limit = competing[granted].randomness + 1
-		for granted > 0 && competing[granted-1].randomness < limit { // as random as the first that is not granted
-			granted--
+		limit := uint64(0)
+		switch {
+		case free <= 0 || shut:
+			limit = Never
+		case last < len(rivals):
+			limit = rivals[last].randomness + 1
 		}
-	}
-	for i, c := range competing {
-		b.set(c.trace, v, isTrue(i < granted), limit)
-	}
-	// A trace that is kept anyway would have taken a place if it were not: one more then was free for it.
-	for _, c := range claims[:kept] {
-		free := s.rule.perPartition - passed - kept + 1
-		own := uint64(Never)
-		if free > 0 {
-			own = 0
-			if free-1 < len(competing) {
-				own = competing[free-1].randomness + 1
-			}
+		if c.rank != competing {
+			b.pass(c.trace, v, limit)
+			continue
 		}
-		b.pass(c.trace, v, own)
+		passes := c.randomness >= limit
+		if passes {
+			granted++
+		}
+		b.set(c.trace, v, isTrue(passes), limit)
 	}
-	if n := passed + kept + granted; n > 0 {
+	if n := passed + kept + granted; n > 0 && !shut {
 		s.passed[kind] = min(n, s.rule.perPartition)
 	}
 }

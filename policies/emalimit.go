@@ -1,47 +1,76 @@
 package policies
 
+import "math"
+
+// An emaTick is what the probabilities of a tick are lowered by.
+type emaTick struct {
+	known, unknown, seen float64 // what would pass of known keys, what there is of others, and of all
+	ticks                float64 // left of the period, with this one
+
+	// Of the period before this tick.
+	passed, passedShared, before float64
+}
+
+// add counts a trace.
+func (t *emaTick) add(k *emaKey, weight uint64) {
+	w := float64(min(weight, maxEMACount))
+	t.seen += w
+	if k != nil && k.average > 0 {
+		t.known += toPass(w, k.keep)
+	} else {
+		t.unknown += w
+	}
+}
+
+// toPass returns what passes of a weight on average, in steps small enough that sums are exact, so that it does not matter in which
+// order they are made.
+func toPass(weight, keep float64) float64 {
+	const steps = 1 << 20
+	return math.Trunc(float64(weight*keep)*steps) / steps
+}
+
 // limit finds what the probabilities must be lowered to in this tick.
 func (e *emaRates) limit(claims []emaClaim, now int64) {
-	var known, unknown, seen float64 // what would pass of known keys, what there is of others, and of all
-	for _, c := range claims {
-		weight := float64(min(c.weight, maxEMACount))
-		seen += weight
-		if k := e.keys[c.key]; k != nil && k.average > 0 {
-			known += float64(weight * k.keep)
-		} else {
-			unknown += weight
-		}
-	}
 	left := max((e.at+1)*e.period-now, e.tick) // of the period
-	ticks := float64(left) / float64(e.tick)
-	e.known = 1
+	e.now = emaTick{
+		ticks: float64(left) / float64(e.tick), passed: e.passed, passedShared: e.passedShared, before: float64(e.seen),
+	}
+	for _, c := range claims {
+		e.now.add(e.keys[c.key], c.weight)
+	}
+	e.known, e.others = e.lowered(e.now)
+}
+
+// lowered returns by what the probabilities of known keys are multiplied in a tick, and the probability of others.
+func (e *emaRates) lowered(t emaTick) (known, others float64) {
+	known = 1
 	if e.most > 0 && e.share <= 0 {
 		// A quarter of what is left, even if many ticks are to come: few traces come in lumps.
-		e.known = atMost((float64(max(e.most, 1)*e.amount)-e.passed)/min(ticks, 4), known)
-		known = float64(known * e.known)
+		known = atMost((float64(max(e.most, 1)*e.amount)-t.passed)/min(t.ticks, 4), t.known)
+		t.known = float64(t.known * known)
 	}
-	e.others = e.allowance(known, unknown, seen, ticks)
+	return known, e.allowance(t)
 }
 
 // allowance returns the probability of keys that are not known. Together they may have what known keys leave of the goal;
 // or, if that is more, their own part, which is at least that of an average key.
-func (e *emaRates) allowance(known, unknown, seen, ticks float64) float64 {
+func (e *emaRates) allowance(t emaTick) float64 {
 	if e.share > 0 && !e.warm {
 		return min(e.share, 1)
 	}
-	own, left := 0.0, (e.amount-e.passed)/ticks
+	own, left := 0.0, (e.amount-t.passed)/t.ticks
 	if e.warm {
 		part := max(e.shared.part, e.goal/float64(e.kinds+1))
 		// What known keys left before may have been more than the part. A little is for each tick, or the few that pass in it
 		// would have to stand for very many.
-		own = max((part-e.passedShared)/min(ticks, 4), part/8*float64(e.tick)/float64(max(e.period, e.tick)))
-		left = (e.goal - e.passed) / ticks
+		own = max((part-t.passedShared)/min(t.ticks, 4), part/8*float64(e.tick)/float64(max(e.period, e.tick)))
+		left = (e.goal - t.passed) / t.ticks
 	}
 	if e.share > 0 {
 		// A goal that is a share grows with what comes.
-		left = float64(e.share*e.correction()*(float64(e.seen)+seen)) - e.passed
+		left = float64(e.share*e.correction()*(t.before+t.seen)) - t.passed
 	}
-	return atMost(max(own, left-known), unknown)
+	return atMost(max(own, left-t.known), t.unknown)
 }
 
 // atMost returns with what probability something must pass for no more than room of it to pass on average. It is never 0:

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"cmp"
+	"maps"
 	"math/bits"
 	"slices"
 )
@@ -43,6 +44,7 @@ type emaRates struct {
 	kinds  int     // known keys
 	known  float64 // factor of the probabilities of known keys in this tick
 	others float64 // probability of the others in this tick
+	now    emaTick // the last
 }
 
 // An emaKey is what is known of a key.
@@ -107,7 +109,7 @@ func (e *emaRates) settle(claims []emaClaim, now int64) {
 // observe counts a trace, whose key is k if there is one.
 func (e *emaRates) observe(c *emaClaim, k *emaKey, keep float64) {
 	weight := min(c.weight, maxEMACount-e.seen)
-	spent := float64(float64(weight) * keep)
+	spent := toPass(float64(weight), keep)
 	e.seen += weight
 	e.passed += spent
 	isNew := k == nil
@@ -131,10 +133,15 @@ func (e *emaRates) observe(c *emaClaim, k *emaKey, keep float64) {
 	}
 }
 
-// threshold returns the threshold of a trace that was not among those of the last settle.
-func (e *emaRates) threshold(key uint64) uint64 {
-	_, keep := e.lookUp(key)
-	return rejection(keep)
+// threshold returns the threshold that a trace would have had in the last settle if it had been among those of it.
+func (e *emaRates) threshold(key, weight uint64) uint64 {
+	t, k := e.now, e.keys[key]
+	t.add(k, weight)
+	known, others := e.lowered(t)
+	if k == nil || k.average == 0 {
+		return rejection(others)
+	}
+	return rejection(float64(k.keep * known))
 }
 
 func (e *emaRates) lookUp(key uint64) (k *emaKey, keep float64) {
@@ -234,8 +241,8 @@ func blend(old, new, weight uint64) uint64 {
 // less than its part is then known before the part of a heavier one is found. Equal keys get the same, whatever their order.
 func (e *emaRates) spread() {
 	order := make([]*emaKey, 0, len(e.keys)+1)
-	for _, k := range e.keys {
-		if k.average > 0 {
+	for _, key := range slices.Sorted(maps.Keys(e.keys)) {
+		if k := e.keys[key]; k.average > 0 {
 			order = append(order, k)
 		}
 	}
@@ -243,7 +250,7 @@ func (e *emaRates) spread() {
 	if e.shared.average > 0 {
 		order = append(order, &e.shared)
 	}
-	slices.SortFunc(order, func(x, y *emaKey) int { return cmp.Compare(x.average, y.average) })
+	slices.SortStableFunc(order, func(x, y *emaKey) int { return cmp.Compare(x.average, y.average) })
 	var total, logs uint64
 	for _, k := range order {
 		total = min(total+k.average, maxEMASum)

@@ -260,11 +260,11 @@ func TestEMAIdle(t *testing.T) {
 		e.settle(nil, 10*emaPeriod)
 		before := map[uint64]uint64{}
 		for key := range e.keys {
-			before[key] = e.threshold(key)
+			before[key] = e.threshold(key, 1)
 		}
 		e.settle(nil, 1e15)
 		for key, want := range before {
-			require.Equal(t, want, e.threshold(key))
+			require.Equal(t, want, e.threshold(key, 1))
 		}
 	}
 }
@@ -359,7 +359,7 @@ func TestEMAState(t *testing.T) {
 			again.settle(other, tick*1000)
 			require.Equal(t, claims, other, "%s, tick %d", goal, tick)
 			require.Equal(t, string(e.appendTo(nil)), string(again.appendTo(nil)))
-			require.Equal(t, e.threshold(1<<60), again.threshold(1<<60))
+			require.Equal(t, e.threshold(1<<60, 3), again.threshold(1<<60, 3))
 		}
 	}
 }

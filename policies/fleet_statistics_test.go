@@ -131,7 +131,7 @@ func (c *crowd) visits(rates []float64, factor float64) (list []Trace, who []vis
 	for route, rate := range rates {
 		for range poisson(c.rnd, rate*factor) {
 			who = append(who, visit{
-				route: route, failed: c.rnd.IntN(20) == 0, spans: 1 + uint64(5*math.Exp(c.rnd.NormFloat64())),
+				route: route, failed: c.rnd.IntN(20) == 0, spans: min(1+uint64(5*math.Exp(c.rnd.NormFloat64())), 20),
 				ms: 1 + uint64(100*c.rnd.ExpFloat64()),
 			})
 		}

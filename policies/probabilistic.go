@@ -47,8 +47,13 @@ func (r *probabilistic) text() string {
 }
 
 func (r *probabilistic) compile(c *compiler) gate {
-	limit := limitOf(r.percent / 100)
-	return &hashGate{c.salt(r.salt, r.threshold, limit), r.threshold, limit}
+	g := &hashGate{threshold: r.threshold, limit: limitOf(r.percent / 100), least: c.least()}
+	step := g.limit
+	if g.least {
+		step = Never - g.limit
+	}
+	g.salt = c.salt(r.salt, r.threshold, step)
+	return g
 }
 
 // limitOf returns the randomness from which on a share of all traces is.
@@ -58,11 +63,12 @@ type hashGate struct {
 	salt      int
 	threshold uint64
 	limit     uint64
+	least     bool // see compiler.least
 }
 
 func (g *hashGate) open(e *evaluation) answer {
 	if e.explicit {
-		return isTrue(e.randomness >= g.limit)
+		return isTrue(e.random(g.least) >= g.limit)
 	}
 	return isTrue(e.hash(g.salt) <= g.threshold)
 }
@@ -72,7 +78,7 @@ type salt struct {
 	text       string
 	state      uint64 // of the hash after the salt
 	thresholds []uint64
-	limits     []uint64 // the same for randomness, in no order
+	steps      []uint64 // the same for randomness, in no order
 }
 
 const (

@@ -37,14 +37,17 @@ func (e *evaluation) share(salt int) float64 {
 func (e *evaluation) shareOfRandomness() float64 {
 	var room [16]uint64
 	steps := append(room[:0], 0)
-	for _, l := range e.limits {
+	for v, l := range e.limits {
+		if e.plan.valves[v].least {
+			l = Never - l
+		}
 		if l < Never {
 			steps = append(steps, l)
 		}
 	}
 	if e.explicit {
 		for i := range e.plan.salts {
-			steps = append(steps, e.plan.salts[i].limits...)
+			steps = append(steps, e.plan.salts[i].steps...)
 		}
 	}
 	slices.Sort(steps)

@@ -24,6 +24,9 @@ type valve struct {
 	// shut is what the valve answers a trace that it does not matter to: what closes its policy.
 	shut answer
 
+	// least makes the valve go by how little random a trace is, see compiler.least.
+	least bool
+
 	path  []scope
 	owner int // the composite that this valve is the throttle of; 0: none
 
@@ -51,6 +54,7 @@ type scope struct {
 	node  int
 	open  bool // policies behind are taken to be open
 	flips bool // it is a not
+	drops bool // it is a drop policy
 	at    int  // the place of the policy within that leads to the valve, in a composite
 }
 
@@ -60,6 +64,17 @@ func (c *compiler) enter(s scope) (leave func()) {
 	s.node = c.nodes
 	c.path = append(c.path, s)
 	return func() { c.path = c.path[:len(c.path)-1] }
+}
+
+// least reports whether what is compiled stands within an odd number of not and drop policies. What it passes is not kept then, and
+// it must pass the least random traces: what is kept is always what is random enough, or nobody could tell by the randomness and a
+// threshold what was kept.
+func (c *compiler) least() bool {
+	least := false
+	for _, s := range c.path {
+		least = least != (s.flips || s.drops)
+	}
+	return least
 }
 
 // answerIf returns what a valve must answer to open, or close, the policies around it as far as the path goes.
@@ -74,7 +89,7 @@ func answerIf(open bool, path []scope) answer {
 func (c *compiler) valve(r stateful, text string, owner int) valveGate {
 	no := len(c.valves)
 	c.random = true
-	v := valve{policy: c.policy, path: slices.Clone(c.path), owner: owner, share: r}
+	v := valve{policy: c.policy, path: slices.Clone(c.path), least: c.least(), owner: owner, share: r}
 	name := strconv.AppendInt([]byte(c.name), int64(no-c.firstValve), 10)
 	v.id = xxhash.Sum64(append(name, text...))
 	c.valves = append(c.valves, v)
@@ -105,7 +120,7 @@ type valveGate int
 
 func (g valveGate) open(e *evaluation) answer {
 	if e.byLimits {
-		return isTrue(e.randomness >= e.limits[g])
+		return isTrue(e.random(e.plan.valves[g].least) >= e.limits[g])
 	}
 	if e.asked == int(g) {
 		e.wasAsked = true
