@@ -26,15 +26,15 @@ func statDay(c *crowd, tick int) ([]Trace, []visit) {
 
 // A restart at any tick changes nothing: the state holds all that decisions to come depend on.
 func TestRestartChangesNothing(t *testing.T) {
-	for name, text := range statLists() {
+	for _, l := range statLists() {
 		for _, partitions := range []int{1, 16} {
-			steady, restarted := newFleet(t, text, Options{Partitions: partitions}), newFleet(t, text, Options{Partitions: partitions})
+			steady, restarted := newFleet(t, l.text, Options{Partitions: partitions}), newFleet(t, l.text, Options{Partitions: partitions})
 			c, when := newCrowd(steady.plan, 5), rand.New(rand.NewPCG(6, 6))
 			c.explicit = 0.2
 			var want, got []fate
 			for tick := range 150 {
 				list, _ := statDay(c, tick)
-				now := int64(1_000_000_000 + tick*1000)
+				now := int64(statEpoch + tick*1000)
 				want = steady.tick(now, list, want)
 				for p := range restarted.matchers {
 					if when.IntN(5) > 0 {
@@ -43,23 +43,23 @@ func TestRestartChangesNothing(t *testing.T) {
 					state := restarted.matchers[p].AppendState(nil)
 					m := restarted.plan.NewMatcher()
 					if err := m.SetState(state); err != nil {
-						t.Fatalf("%s: %v", name, err)
+						t.Fatalf("%s: %v", l.name, err)
 					}
 					if !bytes.Equal(state, m.AppendState(nil)) {
-						t.Fatalf("%s, tick %d: the state taken over is another", name, tick)
+						t.Fatalf("%s, tick %d: the state taken over is another", l.name, tick)
 					}
 					restarted.matchers[p] = m
 				}
 				got = restarted.tick(now, list, got)
 				for i := range want {
 					if want[i] != got[i] {
-						t.Fatalf("%s, %d partitions, tick %d: %+v, after restarts %+v", name, partitions, tick, want[i], got[i])
+						t.Fatalf("%s, %d partitions, tick %d: %+v, after restarts %+v", l.name, partitions, tick, want[i], got[i])
 					}
 				}
 			}
 			for p := range steady.matchers {
 				if !bytes.Equal(steady.matchers[p].AppendState(nil), restarted.matchers[p].AppendState(nil)) {
-					t.Errorf("%s, %d partitions: the states differ in the end", name, partitions)
+					t.Errorf("%s, %d partitions: the states differ in the end", l.name, partitions)
 				}
 			}
 		}
@@ -68,13 +68,13 @@ func TestRestartChangesNothing(t *testing.T) {
 
 // Traces of a tick compete by what they are, not by who came first.
 func TestOrderWithinATickIsNothing(t *testing.T) {
-	for name, text := range statLists() {
-		sorted, shuffled := newFleet(t, text, Options{Partitions: 2}), newFleet(t, text, Options{Partitions: 2})
+	for _, l := range statLists() {
+		sorted, shuffled := newFleet(t, l.text, Options{Partitions: 2}), newFleet(t, l.text, Options{Partitions: 2})
 		c, order := newCrowd(sorted.plan, 7), rand.New(rand.NewPCG(8, 8))
 		var want, got []fate
 		for tick := range 150 {
 			list, _ := statDay(c, tick)
-			now := int64(1_000_000_000 + tick*1000)
+			now := int64(statEpoch + tick*1000)
 			want = sorted.tick(now, list, want)
 			at := order.Perm(len(list))
 			other := make([]Trace, len(list))
@@ -88,7 +88,7 @@ func TestOrderWithinATickIsNothing(t *testing.T) {
 					a.p = b.p // sums of floating-point numbers depend on the order in the last bits
 				}
 				if a != b {
-					t.Fatalf("%s, tick %d: %+v, in another order %+v", name, tick, want[j], got[i])
+					t.Fatalf("%s, tick %d: %+v, in another order %+v", l.name, tick, want[j], got[i])
 				}
 			}
 		}

@@ -2,62 +2,77 @@ package policies
 
 import (
 	"encoding/binary"
-	"fmt"
+	"math"
+	"math/rand/v2"
 	"testing"
 )
 
-func TestY(t *testing.T) {
-	for name, text := range statLists() {
+// Each trace, if it can be kept at all, stands on average over the IDs that it could have had for one trace: itself. This asks about one
+// trace in one tick, with all others as they are, what TestKeptTracesStandForAll asks about their sum.
+func TestATraceStandsForItself(t *testing.T) {
+	for _, l := range statLists() {
 		for _, partitions := range []int{1, 64} {
-			var d, e deviation
-			f := newFleet(t, text, Options{Partitions: partitions})
+			var byID, explicit deviation
+			f := newFleet(t, l.text, Options{Partitions: partitions})
 			m, again := f.matchers[0], f.plan.NewMatcher()
-			var v Verdict
-			for seed := range uint64(12) {
+			for seed := range uint64(8) {
 				c := newCrowd(f.plan, seed)
 				m.forget()
 				for tick := range int64(36) {
 					list, _ := c.visits(zipf(30, 40/float64(min(partitions, 16))), 1)
 					for i := range list {
-						list[i].Due = 1_000_000_000 + tick*1000
+						list[i].Due = statEpoch + tick*1000
 					}
 					if tick%6 == 5 && len(list) > 0 {
-						state := m.AppendState(nil)
 						i := c.rnd.IntN(len(list))
-						list[i].Explicit = c.rnd.IntN(3) == 0
 						own := list[i]
-						const n = 64
-						sum, possible := 0.0, false
-						for k := range n {
-							u := (float64(k) + c.rnd.Float64()) / n
-							binary.BigEndian.PutUint64(list[i].ID[:], c.rnd.Uint64())
-							r := uint64((1 - u*u) * (Never - 1))
-							binary.BigEndian.PutUint64(list[i].ID[8:], c.rnd.Uint64()<<56|r)
-							list[i].Randomness = r
-							if err := again.SetState(state); err != nil {
-								t.Fatal(err)
+						list[i].Explicit = c.rnd.IntN(3) == 0
+						if stands, possible := standsFor(t, again, m.AppendState(nil), list, i, c.rnd); possible {
+							if list[i].Explicit {
+								explicit.add(stands - 1)
+							} else {
+								byID.add(stands - 1)
 							}
-							again.Settle(list)
-							again.DecideSettled(i, &v)
-							if v.Keep {
-								sum += 2 * u / v.Probability / n
-							}
-							if !possible {
-								again.batch.load(i)
-								possible = again.e.probability() > 0
-							}
-						}
-						if possible && own.Explicit {
-							e.add(sum - 1)
-						} else if possible {
-							d.add(sum - 1)
 						}
 						list[i] = own
 					}
 					m.Settle(list)
 				}
 			}
-			fmt.Printf("%-34s P=%-3d (%3.0f) %v, explicit: (%2.0f) %v\n", name, partitions, d.n, &d, e.n, &e)
+			t.Logf("%-32s %2d partitions: by ID %v, explicit %v", l.name, partitions, &byID, &explicit)
+			for _, d := range []*deviation{&byID, &explicit} {
+				if math.Abs(d.mean()) > 4*d.bar() {
+					t.Errorf("%s, %d partitions: on average a trace stands for itself and %v more", l.name, partitions, d)
+				}
+			}
 		}
 	}
+}
+
+// standsFor returns for how many traces trace i stands on average over its IDs, and whether it can be kept. IDs of large randomness
+// are tried more often, and count less: mostly these are kept.
+func standsFor(t *testing.T, m *Matcher, state []byte, list []Trace, i int, rnd *rand.Rand) (stands float64, possible bool) {
+	t.Helper()
+	const n = 64
+	var v Verdict
+	for k := range n {
+		u := (float64(k) + rnd.Float64()) / n
+		r := uint64((1 - u*u) * (Never - 1))
+		binary.BigEndian.PutUint64(list[i].ID[:], rnd.Uint64())
+		binary.BigEndian.PutUint64(list[i].ID[8:], rnd.Uint64()<<56|r)
+		list[i].Randomness = r
+		if err := m.SetState(state); err != nil {
+			t.Fatal(err)
+		}
+		m.Settle(list)
+		m.DecideSettled(i, &v)
+		if v.Keep {
+			stands += 2 * u / v.Probability / n
+		}
+		if !possible {
+			m.batch.load(i)
+			possible = m.e.probability() > 0
+		}
+	}
+	return stands, possible
 }

@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"math"
 	"testing"
+
+	"thresher/internal/tracestate"
 )
+
+const statEpoch = 1_000_000_000 // of partition time, milliseconds
 
 const (
 	statErrors    = "status_code, status_code: {status_codes: [ERROR]}"
@@ -18,6 +22,8 @@ const (
 	statBaseline  = "baseline_latency, baseline_latency: {keys: [http.route], min_traces: 20}"
 	statSlow      = "latency, latency: {threshold_ms: 200}"
 )
+
+func statNot(policy string) string { return "not, not: {not_sub_policy: {type: " + policy + "}}" }
 
 func statAnd(policies ...string) string { return statWithin("and", policies...) }
 
@@ -37,33 +43,38 @@ func statComposite(rate int, policies ...string) string {
 	return s + fmt.Sprintf("], max_total_spans_per_second: %d}", rate)
 }
 
-// statLists are lists whose verdicts depend on chance.
-func statLists() map[string]string {
-	return map[string]string{
-		"probabilistic":                   policyList(statTenth),
-		"two salts":                       policyList(statTenth, statOther),
-		"limit":                           policyList(statRate),
-		"limit of bytes":                  policyList(statBytes),
-		"limit, probabilistic, errors":    policyList(statRate, statTenth, statErrors),
-		"probabilistic, limit, errors":    policyList(statTenth, statRate, statErrors),
-		"limit in and":                    policyList(statAnd(statSlow, statRate), statTenth),
-		"limit and chance in and":         policyList(statAnd(statOther, statRate), statTenth),
-		"two limits":                      policyList(statRate, statBytes),
-		"adaptive":                        policyList(statAdaptive),
-		"adaptive share, errors":          policyList(statShare, statErrors),
-		"adaptive, probabilistic":         policyList(statAdaptive, statTenth),
-		"diversity":                       policyList(statDiversity, statTenth),
-		"diversity, limit":                policyList(statDiversity, statRate),
-		"limit, diversity":                policyList(statRate, statDiversity),
-		"diversity of a chance":           policyList(statAnd(statOther, statDiversity), statTenth),
-		"composite":                       policyList(statComposite(80, statErrors, statSlow, "always_sample")),
-		"composite of chances":            policyList(statComposite(80, statErrors, statOther)),
-		"composite of chances beside one": policyList(statComposite(80, statErrors, statOther), statTenth),
-		"composite of limits":             policyList(statComposite(80, statRate, statSlow, "always_sample"), statTenth),
-		"drop by chance":                  policyList(statWithin("drop", statOther, statSlow), statRate),
-		"drop beyond a limit":             policyList(statWithin("drop", "not, not: {not_sub_policy: {type: "+statRate+"}}"), "always_sample"),
-		"all together": policyList(statErrors, statRate, statDiversity, statAdaptive, statBaseline, statAnd(statSlow, statBytes),
-			statComposite(40, statErrors, statSlow, statOther), statTenth),
+// A statList is a list of policies whose verdicts depend on chance.
+type statList struct{ name, text string }
+
+func statLists() []statList {
+	return []statList{
+		{"probabilistic", policyList(statTenth)},
+		{"not by chance", policyList(statNot(statOther), statErrors)},
+		{"two salts", policyList(statTenth, statOther)},
+		{"limit", policyList(statRate)},
+		{"limit of bytes", policyList(statBytes)},
+		{"limit, probabilistic, errors", policyList(statRate, statTenth, statErrors)},
+		{"probabilistic, limit, errors", policyList(statTenth, statRate, statErrors)},
+		{"limit in and", policyList(statAnd(statSlow, statRate), statTenth)},
+		{"limit and chance in and", policyList(statAnd(statOther, statRate), statTenth)},
+		{"two limits", policyList(statRate, statBytes)},
+		{"adaptive", policyList(statAdaptive)},
+		{"adaptive share, errors", policyList(statShare, statErrors)},
+		{"adaptive, probabilistic", policyList(statAdaptive, statTenth)},
+		{"diversity", policyList(statDiversity, statTenth)},
+		{"diversity, limit", policyList(statDiversity, statRate)},
+		{"limit, diversity", policyList(statRate, statDiversity)},
+		{"diversity of a chance", policyList(statAnd(statOther, statDiversity), statTenth)},
+		{"composite", policyList(statComposite(80, statErrors, statSlow, "always_sample"))},
+		{"composite of chances", policyList(statComposite(80, statErrors, statOther))},
+		{"composite of chances beside one", policyList(statComposite(80, statErrors, statOther), statTenth)},
+		{"composite of limits", policyList(statComposite(80, statRate, statSlow, "always_sample"), statTenth)},
+		{"drop by chance", policyList(statWithin("drop", statOther, statSlow), statRate)},
+		{"diversity, limit of a chance", policyList(statDiversity, statAnd(statOther, statRate))},
+		{"not within limits", policyList(statNot(statRate), statNot(statComposite(80, statErrors, statOther)), statNot(statDiversity))},
+		{"drop beyond a limit", policyList(statWithin("drop", statNot(statRate)), "always_sample")},
+		{"all together", policyList(statErrors, statRate, statDiversity, statAdaptive, statBaseline, statAnd(statSlow, statBytes),
+			statComposite(40, statErrors, statSlow, statOther), statTenth)},
 	}
 }
 
@@ -83,42 +94,66 @@ func (d *deviation) String() string {
 	return fmt.Sprintf("%+.2f %% +- %.2f (z %+.1f)", 100*d.mean(), 100*d.bar(), d.mean()/d.bar())
 }
 
-func TestX(t *testing.T) {
-	for name, text := range statLists() {
+// What is kept stands for all there was: the sum of 1/probability is on average the number of traces, and so it is of what else is
+// counted, such as spans, and of a part of the traces, such as a rare route. See the deviations with -v.
+func TestKeptTracesStandForAll(t *testing.T) {
+	for _, l := range statLists() {
 		for _, partitions := range []int{1, 64} {
-			var traces, spans, rare deviation
-			kept, all := 0.0, 0.0
-			heaviest := 0.0
-			for seed := range uint64(30) {
-				f := newFleet(t, text, Options{Partitions: partitions})
+			var traces, spans, heavy, rare deviation
+			for seed := range uint64(12) {
+				f := newFleet(t, l.text, Options{Partitions: partitions})
 				c := newCrowd(f.plan, seed)
 				c.explicit = 0.3
+				var all, spanSum, byRoute [2]float64 // what there was, and the estimate
+				var rareSum [2]float64
 				var out []fate
-				var n, est, ns, ests, nr, estr float64
 				for tick := range int64(90) {
 					list, who := c.visits(zipf(30, 40), 1)
-					out = f.tick(1_000_000_000+tick*1000, list, out)
+					out = f.tick(statEpoch+tick*1000, list, out)
 					for i, o := range out {
-						w := 0.0
+						stands := [2]float64{1, 0}
 						if o.kept {
-							w = 1 / o.p
-							kept++
+							stands[1] = 1 / o.p
+							checkConsistent(t, l, &list[i], o, len(f.plan.salts) > 0)
 						}
-						all++
-						heaviest = max(heaviest, w)
-						n, est = n+1, est+w
-						s := float64(list[i].Spans)
-						ns, ests = ns+s, ests+s*w
-						if who[i].route == 25 {
-							nr, estr = nr+1, estr+w
+						for k, x := range stands {
+							all[k] += x
+							spanSum[k] += x * float64(list[i].Spans)
+							switch route := who[i].route; {
+							case route == 0:
+								byRoute[k] += x
+							case route >= 20:
+								rareSum[k] += x
+							}
 						}
 					}
 				}
-				traces.add(est/n - 1)
-				spans.add(ests/ns - 1)
-				rare.add((estr - nr) / 30)
+				traces.add(all[1]/all[0] - 1)
+				spans.add(spanSum[1]/spanSum[0] - 1)
+				heavy.add(byRoute[1]/byRoute[0] - 1)
+				rare.add(rareSum[1]/rareSum[0] - 1)
 			}
-			fmt.Printf("%-34s P=%-3d kept %5.1f %%, heaviest %8.1f: traces %v, spans %v, a rare route %v\n", name, partitions, 100*kept/all, heaviest, &traces, &spans, &rare)
+			t.Logf("%-32s %2d partitions: traces %v, spans %v, heaviest route %v, rare routes %v", l.name, partitions, &traces, &spans, &heavy, &rare)
+			for what, d := range map[string]*deviation{"traces": &traces, "spans": &spans, "heaviest route": &heavy, "rare routes": &rare} {
+				if math.Abs(d.mean()) > 4*d.bar() {
+					t.Errorf("%s, %d partitions: the estimate of %s is biased: %v", l.name, partitions, what, d)
+				}
+			}
+			if math.Abs(traces.mean()) > 0.04 || math.Abs(spans.mean()) > 0.06 {
+				t.Errorf("%s, %d partitions: traces %v, spans %v", l.name, partitions, &traces, &spans)
+			}
 		}
+	}
+}
+
+// checkConsistent: the threshold that a kept trace is sent on with must be one that its randomness reaches (OTEP 235), if chance is
+// by its randomness and not by a hash.
+func checkConsistent(t *testing.T, l statList, trace *Trace, o fate, hashes bool) {
+	t.Helper()
+	if o.p < 1 && (trace.Explicit || !hashes) && tracestate.Threshold(o.p) > trace.Randomness {
+		t.Errorf("%s: kept with threshold %#x, but randomness %#x", l.name, tracestate.Threshold(o.p), trace.Randomness)
+	}
+	if !(o.p > 0 && o.p <= 1) {
+		t.Errorf("%s: probability %v", l.name, o.p)
 	}
 }
