@@ -72,6 +72,7 @@ type reference struct {
 	q      quirks
 	t      *trace
 	pieces []*piece
+	denied bool // within an odd number of not and drop
 }
 
 func (r *reference) with(q quirks) bool { return r.q&q != 0 }
@@ -184,14 +185,24 @@ func (r *reference) ask(p *policy) answer {
 		return r.limit(p)
 	case "ottl_condition":
 		return r.ottl(p)
-	case "and", "drop":
+	case "and":
+		return r.and(p.Sub)
+	case "drop":
+		defer r.deny()()
 		return r.and(p.Sub)
 	case "not":
+		defer r.deny()()
 		return []answer{no: yes, yes: no, failed: failed}[r.ask(p.Sub[0])]
 	case "composite":
 		return r.composite(p)
 	}
 	panic("no type " + p.Type)
+}
+
+// deny notes that what is passed until the returned function is called is not kept.
+func (r *reference) deny() (end func()) {
+	r.denied = !r.denied
+	return func() { r.denied = !r.denied }
 }
 
 func (r *reference) and(sub []*policy) answer {

@@ -85,6 +85,9 @@ func (r *reference) text(p *policy, v value, onResource bool) bool {
 func (r *reference) chance(p *policy) bool {
 	if n, told := r.told56(); told && !r.with(tracestateRandomness) {
 		const all = 1 << 56
+		if r.denied { // so that what is kept is random enough
+			n = all - 1 - n
+		}
 		return n >= all-uint64(math.Round(p.Percent/100*all))
 	}
 	salt := p.Salt
