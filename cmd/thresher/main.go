@@ -97,7 +97,7 @@ yours below "sampling:".`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%v", err) })
-	root.AddCommand(newDemo(do.demo), newRun(getenv, do.run), newValidate(getenv), newVersion())
+	root.AddCommand(newDemo(do.demo), newRun(getenv, do), newValidate(getenv, do.now), newVersion())
 	root.AddCommand(newEvaluate(getenv), newTest(getenv))
 	return root
 }

@@ -29,6 +29,7 @@ const hangs = "THRESHER_TEST_HANGS"
 func TestMain(m *testing.M) {
 	if _, set := os.LookupEnv(hangs); set {
 		os.Exit(execute([]string{"run", "-c", "-"}, strings.NewReader(good), os.Stdout, io.Discard, os.LookupEnv, parts{
+			now: time.Now,
 			run: func(ctx context.Context, _ *config.Config, _ *slog.Logger) error {
 				fmt.Println("running")
 				<-ctx.Done()
@@ -52,6 +53,9 @@ func thresher(t *testing.T, do parts, stdin string, args ...string) result {
 	t.Helper()
 	if do.run == nil {
 		do.run = func(context.Context, *config.Config, *slog.Logger) error { t.Error("run was started"); return nil }
+	}
+	if do.now == nil {
+		do.now = func() time.Time { return time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) }
 	}
 	if do.demo == nil {
 		do.demo = func(context.Context, demoOptions, io.Writer, io.Writer) error {
@@ -92,7 +96,9 @@ func TestValidate(t *testing.T) {
   receives  otlp: gRPC on localhost:4317, HTTP on localhost:4318
   log       from-environment:9092, topic thresher.spans, 64 partitions
   sampling  decides 1h after the first span; late spans follow the decision for 1h
-  policies  errors, some
+  policies  errors  status_code    a span with status ERROR
+            some    probabilistic  1 % of trace IDs
+  writes    thresher.policy and thresher.probability on root spans, the probability (ot=th) into tracestates
   kept      to debug/a
   dropped   to debug/b (best effort)
   node      health, metrics and status on http://127.0.0.1:8080

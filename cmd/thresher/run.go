@@ -1,15 +1,10 @@
 package main
 
 import (
-	"context"
-	"log/slog"
-
 	"github.com/spf13/cobra"
-
-	"thresher/internal/config"
 )
 
-func newRun(getenv func(string) (string, bool), run func(context.Context, *config.Config, *slog.Logger) error) *cobra.Command {
+func newRun(getenv func(string) (string, bool), do parts) *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
 		Use:   "run -c FILE",
@@ -47,10 +42,10 @@ Exit status: 0 stopped by a signal, 1 anything else.`,
 				return report(cmd.ErrOrStderr(), err)
 			}
 			logger := cfg.Node.Log.Logger(cmd.ErrOrStderr())
-			for _, w := range cfg.Warnings {
+			for _, w := range warnings(cfg, do.now()) {
 				logger.Warn("configuration: "+w.Msg, "key", w.Path, "line", w.Line)
 			}
-			return run(cmd.Context(), cfg, logger)
+			return do.run(cmd.Context(), cfg, logger)
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", "", "configuration `FILE`; - is standard input")

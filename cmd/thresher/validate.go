@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 	"thresher/internal/export"
 )
 
-func newValidate(getenv func(string) (string, bool)) *cobra.Command {
+func newValidate(getenv func(string) (string, bool), now func() time.Time) *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE",
 		Short: "Check a configuration and say everything that is wrong with it",
@@ -40,7 +42,9 @@ Exit status: 0 the configuration can be run, 1 it cannot.`,
 			if err != nil {
 				return report(cmd.ErrOrStderr(), err)
 			}
-			warn(cmd.ErrOrStderr(), cfg)
+			for _, w := range warnings(cfg, now()) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d: warning: %s: %s\n", cfg.File, w.Line, w.Path, w.Msg)
+			}
 			summarize(cmd.OutOrStdout(), cfg)
 			return nil
 		},
@@ -71,10 +75,21 @@ func report(stderr io.Writer, err error) error {
 	return errReported
 }
 
-func warn(stderr io.Writer, cfg *config.Config) {
-	for _, w := range cfg.Warnings {
-		fmt.Fprintf(stderr, "%s:%d: warning: %s: %s\n", cfg.File, w.Line, w.Path, w.Msg)
+// warnings are those of the configuration and what only a clock can tell, in the order of the lines.
+func warnings(cfg *config.Config, now time.Time) []config.Warning {
+	all := slices.Clone(cfg.Warnings)
+	ends := cfg.Plan.Expires()
+	for i, p := range cfg.Plan.Policies() {
+		if end, expires := ends[p.Name]; expires && end <= now.UnixMilli() {
+			all = append(all, config.Warning{
+				Line: p.Line, Path: fmt.Sprintf("sampling.policies[%d]", i),
+				Msg: fmt.Sprintf("%q ended at %s, so it keeps nothing any more; remove it, or write a later until",
+					p.Name, time.UnixMilli(end).UTC().Format(time.RFC3339)),
+			})
+		}
 	}
+	slices.SortStableFunc(all, func(a, b config.Warning) int { return cmp.Compare(a.Line, b.Line) })
+	return all
 }
 
 // summarize says what a configuration runs.
@@ -102,7 +117,16 @@ func summarize(out io.Writer, cfg *config.Config) {
 		wait += ", or " + short(cfg.Sampling.DecisionWaitAfterRoot) + " after the root span"
 	}
 	row("sampling", "%s; late spans follow the decision for %s", wait, short(cfg.Sampling.LateWindow))
-	row("policies", "%s", strings.Join(cfg.Plan.Names(), ", "))
+	if cfg.Sampling.Strict {
+		row("", "answers as the Collector does, also where Thresher has better ones (compat: strict)")
+	}
+	for i, line := range policyTable(cfg.Plan) {
+		row([]string{"policies", ""}[min(i, 1)], "%s", line)
+	}
+	if names := cfg.Plan.RescueNames(); len(names) > 0 {
+		row("rescues", "dropped traces for late spans that match: %s", strings.Join(names, ", "))
+	}
+	row("writes", "%s", marks(cfg.Sampling.Marks))
 	row("kept", "to %s", destinations(cfg.Routes.Kept))
 	if len(cfg.Routes.Dropped) > 0 {
 		row("dropped", "to %s", destinations(cfg.Routes.Dropped))
