@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"thresher/internal/export"
+	"thresher/sampler"
 )
 
 // rest is what a scenario about one section needs besides it. It is appended, so that line numbers stay right.
@@ -98,6 +99,16 @@ func dump(cfg *Config, parts []string) string {
 			s := cfg.Sampling
 			fmt.Fprintf(&b, "sampling: wait=%v root=%v late=%v max=%d policies=%s\n", s.DecisionWait, s.DecisionWaitAfterRoot,
 				s.LateWindow, s.MaxTraceBytes, strings.Join(cfg.Plan.Names(), ","))
+		case "marks":
+			names := map[sampler.Reasons]string{sampler.ReasonsOff: "off", sampler.ReasonsRoot: "root", sampler.ReasonsAll: "all"}
+			fmt.Fprintf(&b, "marks: reasons=%s thresholds=%v\n", names[cfg.Sampling.Marks.Reasons], cfg.Sampling.Marks.Thresholds)
+		case "modes":
+			fmt.Fprintf(&b, "modes: strict=%v first=%v, plan strict=%v\n", cfg.Sampling.Strict, cfg.Sampling.FirstMatch, cfg.Plan.Strict())
+		case "policies":
+			for _, p := range cfg.Plan.Policies() {
+				fmt.Fprintf(&b, "  %s: %s\n", p.Name, p.Text)
+			}
+			fmt.Fprintf(&b, "  rescue on %v\n", cfg.Plan.RescueNames())
 		case "exporters":
 			for _, id := range cfg.Exporters.IDs() {
 				switch e := cfg.Exporters.Exporters[id].(type) {
