@@ -89,7 +89,8 @@ func TestAnnotatedConfiguration(t *testing.T) {
 			check(of)
 		}
 		for _, key := range []string{"max_inflight_bytes", "traces_url_path", "decision_wait", "decision_wait_after_root_received",
-			"late_window", "maximum_trace_size_bytes", "policies", "traces_endpoint", "kept", "dropped", "required", "exporter"} {
+			"late_window", "maximum_trace_size_bytes", "sample_on_first_match", "compat", "reasons", "thresholds", "rescue_on", "policies",
+			"traces_endpoint", "kept", "dropped", "required", "exporter"} {
 			assert.Regexp(t, `\b`+key+`:`, string(data))
 		}
 		for _, s := range sections() {

@@ -138,12 +138,13 @@ func fieldsOf(t *testing.T, s pageSection) []string {
 func TestDiversityTable(t *testing.T) {
 	data, err := os.ReadFile("../../docs/policies.md")
 	require.NoError(t, err)
-	rows := regexp.MustCompile(`(?m)^\| (\d+) \| (\d+) \| up to 16 × (\d+) \| up to 64 × (\d+) \|$`).FindAllStringSubmatch(string(data), -1)
+	row := regexp.MustCompile(`(?m)^\| (\d+) \| (\d+) \| up to 16 × (\d+) \| up to 64 × (\d+) \|$`)
+	rows := row.FindAllStringSubmatch(string(data), -1)
 	require.Len(t, rows, 4)
 	for _, row := range rows {
 		for i, partitions := range []int{1, 16, 64} {
-			cfg, err := parse(fmt.Sprintf("kafka: {brokers: [k:9092], spans: {partitions: %d}}\nexporters: {debug: {}}\nsampling:\n  policies:\n"+
-				"    - {name: a, type: diversity, diversity: {fingerprint: shape, traces: %s}}\n", partitions, row[1]))
+			text := strings.Replace(samplingList, "[k:9092]", fmt.Sprintf("[k:9092], spans: {partitions: %d}", partitions), 1)
+			cfg, err := parse(text + "- {name: a, type: diversity, diversity: {fingerprint: shape, traces: " + row[1] + "}}")
 			require.NoError(t, err)
 			assert.Contains(t, cfg.Plan.Policies()[0].Text, fmt.Sprintf("first %s traces", row[1]))
 			assert.Contains(t, cfg.Plan.Policies()[0].Text, fmt.Sprintf("(%s in a partition)", row[2+i]))
@@ -177,7 +178,8 @@ func TestMigrationPage(t *testing.T) {
 			}
 		}
 		if s.heading == "Conditions" {
-			expressions := regexp.MustCompile("`((?:not )?[A-Za-z]*\\(?(?:attributes\\[|IsRootSpan)[^`]*)`").FindAllStringSubmatch(s.text, -1)
+			ottl := regexp.MustCompile("`((?:not )?[A-Za-z]*\\(?(?:attributes\\[|IsRootSpan)[^`]*)`")
+			expressions := ottl.FindAllStringSubmatch(s.text, -1)
 			require.Greater(t, len(expressions), 15)
 			for _, x := range expressions {
 				_, err := loadList("- {name: a, type: ottl_condition, ottl_condition: {span: ['" + x[1] + "']}}")
@@ -196,16 +198,17 @@ func TestMigrationPage(t *testing.T) {
 	for name := range maps.Keys(named) {
 		assert.Contains(t, string(metrics), "`"+name+"`")
 	}
-	for _, word := range []string{"DeterministicSampler", "DynamicSampler", "EMADynamicSampler", "EMAThroughputSampler", "WindowedThroughputSampler",
-		"TotalThroughputSampler", "RulesBasedSampler", "starts-with", "does-not-contain", "not-exists", "has-root-span", "matches", "not-in",
-		"NUM_DESCENDANTS", "CheckNestedFields", "Scope: span", "root.", "Datatype", "Drop", "TraceTimeout", "SendDelay", "SpanLimit", "DryRun"} {
+	for _, word := range strings.Fields(`DeterministicSampler DynamicSampler EMADynamicSampler EMAThroughputSampler TotalThroughputSampler
+		WindowedThroughputSampler RulesBasedSampler starts-with contains does-not-contain exists not-exists has-root-span matches in not-in
+		NUM_DESCENDANTS CheckNestedFields Scope root. Fields Datatype Drop TraceTimeout SendDelay SpanLimit DryRun`) {
 		assert.Contains(t, text, word)
 	}
 }
 
 // runTests runs tests of policies that a page shows.
 func runTests(t *testing.T, text string) {
-	file, err := policytest.Load("-", strings.NewReader(text), policytest.Options{Getenv: func(string) (string, bool) { return "", false }})
+	unset := func(string) (string, bool) { return "", false }
+	file, err := policytest.Load("-", strings.NewReader(text), policytest.Options{Getenv: unset})
 	require.NoError(t, err)
 	require.NotEmpty(t, file.Tests)
 	for i := range file.Tests {
