@@ -21,5 +21,6 @@ policies:
       and_sub_policy:
         - {name: route, type: string_attribute, string_attribute: {key: http.route, values: [/checkout]}}
         - {name: tenth, type: probabilistic, probabilistic: {sampling_percentage: 10}}
-  - {name: one-percent, type: probabilistic, probabilistic: {sampling_percentage: 1}}
+  # One in a hundred of the rest, spread over the kinds of requests: rare ones are seen too, and frequent ones pay for it.
+  - {name: one-percent, type: adaptive, adaptive: {keys: [service.name, span.name], sampling_percentage: 1}}
 `
