@@ -4,35 +4,102 @@ import (
 	"hash/fnv"
 	"math"
 	"math/big"
-	"regexp"
 	"slices"
-
-	oteltrace "go.opentelemetry.io/otel/trace"
+	"strings"
+	"time"
 
 	"thresher/internal/wire"
 )
 
-// naive decides a trace by a policy list as YAML decodes it, in the most obvious way.
-func naive(list []any, t *testTrace) (keep, dropped bool, policy int, matched []bool) {
-	for _, item := range list {
-		matched = append(matched, naivePasses(item.(map[string]any), t))
-	}
-	for i, item := range list {
-		if matched[i] && item.(map[string]any)["type"] == "drop" {
-			return false, true, i, matched
-		}
-	}
-	for i := range list {
-		if matched[i] {
-			return true, false, i, matched
-		}
-	}
-	return false, false, -1, matched
+// A naive interpreter decides a trace by a policy list as YAML decodes it, in the most obvious way.
+type naive struct {
+	strict, firstMatch bool
+	t                  *testTrace
 }
 
-func naivePasses(p map[string]any, t *testTrace) bool {
+type naiveVerdict struct {
+	keep, dropped bool
+	policy        int
+	matched       []bool
+}
+
+func (n naive) decide(list []any) naiveVerdict {
+	v := naiveVerdict{policy: -1, matched: make([]bool, len(list))}
+	drop, force := -1, -1
+	for i, item := range list {
+		p := item.(map[string]any)
+		if v.policy >= 0 && n.firstMatch && p["type"] != "drop" && p["type"] != "force" {
+			continue
+		}
+		if n.ask(p, false) != yes {
+			continue
+		}
+		v.matched[i] = true
+		switch {
+		case p["type"] == "drop" && drop < 0:
+			drop = i
+		case p["type"] == "force" && force < 0:
+			force = i
+		}
+		if p["type"] != "drop" && v.policy < 0 {
+			v.policy = i
+		}
+	}
+	v.keep = v.policy >= 0
+	switch {
+	case drop >= 0 && force >= 0:
+		v.policy = force
+	case drop >= 0:
+		v = naiveVerdict{dropped: true, policy: drop, matched: v.matched}
+	}
+	return v
+}
+
+// ask returns a policy's answer. Under an odd number of not and drop a share of randomness is that of the least random.
+func (n naive) ask(p map[string]any, least bool) answer {
 	kind := p["type"].(string)
 	block, _ := p[kind].(map[string]any)
+	within := func() (list []map[string]any) {
+		for _, sub := range block[kind+"_sub_policy"].([]any) {
+			list = append(list, sub.(map[string]any))
+		}
+		return list
+	}
+	switch kind {
+	case "and", "drop", "force":
+		if kind == "force" && !n.inTime(block) {
+			return no
+		}
+		for _, sub := range within() {
+			if a := n.ask(sub, least != (kind == "drop")); a != yes {
+				return a
+			}
+		}
+		return yes
+	case "or":
+		any := no
+		for _, sub := range within() {
+			switch n.ask(sub, least) {
+			case yes:
+				return yes
+			case failed:
+				any = failed
+			}
+		}
+		return any
+	case "not":
+		return map[answer]answer{yes: no, no: yes, failed: failed}[n.ask(block["not_sub_policy"].(map[string]any), !least)]
+	case "ottl_condition":
+		return n.statuses(block)
+	case "probabilistic":
+		return isTrue(n.chance(block, least))
+	}
+	return isTrue(n.passes(kind, block))
+}
+
+// passes asks what is a matter of yes and no.
+func (n naive) passes(kind string, block map[string]any) bool {
+	t := n.t
 	switch kind {
 	case "always_sample":
 		return true
@@ -44,110 +111,102 @@ func naivePasses(p map[string]any, t *testTrace) bool {
 	case "trace_flags":
 		return t.anySpan(func(s *wire.Span) bool { return s.Flags&1 == 1 })
 	case "trace_state":
-		return t.anySpan(func(s *wire.Span) bool {
-			state, err := oteltrace.ParseTraceState(string(s.TraceState))
-			return err == nil && slices.Contains(block["values"].([]any), any(state.Get(block["key"].(string))))
-		})
+		return t.anySpan(func(s *wire.Span) bool { return naiveState(string(s.TraceState), block) })
 	case "latency":
-		var start, end uint64
-		for _, l := range t.lines {
-			if s := l.span.Start; !l.resource && s > 0 && (start == 0 || s < start) {
-				start = s
-			}
-			if !l.resource {
-				end = max(end, l.span.End)
-			}
+		if n.strict {
+			return n.strictLatency(block)
 		}
-		ms := 0
-		if start > 0 && end > start {
-			ms = int((end - start) / 1e6)
-		}
-		upper := naiveInt(block["upper_threshold_ms"])
-		return ms > naiveInt(block["threshold_ms"]) && (upper == 0 || ms <= upper)
+		return n.latency(block)
 	case "span_count":
-		n := 0
+		spans := 0
 		for _, l := range t.lines {
 			if !l.resource {
-				n++
+				spans++
 			}
 		}
 		most := naiveInt(block["max_spans"])
-		return n >= naiveInt(block["min_spans"]) && (most == 0 || n <= most)
-	case "probabilistic":
-		salt, _ := block["hash_salt"].(string)
-		if salt == "" {
-			salt = "default-hash-seed"
-		}
-		h := fnv.New64a()
-		h.Write([]byte(salt))
-		h.Write(t.id[:])
-		part := big.NewFloat(naiveFloat(block["sampling_percentage"]) / 100)
-		all := new(big.Float).SetInt(new(big.Int).SetUint64(math.MaxUint64))
-		threshold, _ := all.Mul(all, part).Uint64()
-		return h.Sum64() <= threshold
-	case "and", "drop":
-		for _, sub := range block[kind+"_sub_policy"].([]any) {
-			if !naivePasses(sub.(map[string]any), t) {
-				return false
-			}
-		}
-		return true
-	case "not":
-		return !naivePasses(block["not_sub_policy"].(map[string]any), t)
+		return spans >= naiveInt(block["min_spans"]) && (most == 0 || spans <= most)
 	}
 	invert, _ := block["invert_match"].(bool)
-	return invert != t.anyAttr(block["key"].(string), func(v wire.Value) bool {
-		switch {
-		case kind == "string_attribute" && v.Kind == wire.ValueString && len(v.Bytes) > 0:
-			for _, want := range block["values"].([]any) {
-				if block["enabled_regex_matching"] == true && regexp.MustCompile(want.(string)).Match(v.Bytes) ||
-					block["enabled_regex_matching"] != true && string(v.Bytes) == want {
-					return true
-				}
-			}
-		case kind == "boolean_attribute" && v.Kind == wire.ValueBool:
-			return (v.Num == 1) == block["value"].(bool)
-		case kind == "numeric_attribute" && v.Kind == wire.ValueInt:
-			return naiveBetween(block, new(big.Float).SetInt64(int64(v.Num)))
-		case kind == "numeric_attribute" && v.Kind == wire.ValueDouble && !math.IsNaN(math.Float64frombits(v.Num)):
-			return naiveBetween(block, big.NewFloat(math.Float64frombits(v.Num)))
+	if n.strict {
+		return invert != n.strictAttribute(kind, block)
+	}
+	return invert != n.attribute(kind, block)
+}
+
+func (n naive) latency(block map[string]any) bool {
+	var start, end uint64
+	for _, l := range n.t.lines {
+		if s := l.span.Start; !l.resource && s > 0 && (start == 0 || s < start) {
+			start = s
 		}
-		return false
-	})
-}
-
-func naiveBetween(block map[string]any, v *big.Float) bool {
-	low, high := block["min_value"], block["max_value"]
-	return (low == nil || v.Cmp(naiveBig(low)) >= 0) && (high == nil || v.Cmp(naiveBig(high)) <= 0)
-}
-
-func naiveBig(v any) *big.Float {
-	if i, ok := v.(int); ok {
-		return new(big.Float).SetInt64(int64(i))
+		if !l.resource {
+			end = max(end, l.span.End)
+		}
 	}
-	return big.NewFloat(v.(float64))
+	ms := 0
+	if start > 0 && end > start {
+		ms = int((end - start) / 1e6)
+	}
+	upper := naiveInt(block["upper_threshold_ms"])
+	return ms > naiveInt(block["threshold_ms"]) && (upper == 0 || ms <= upper)
 }
 
-func naiveInt(v any) int {
-	if v == nil {
-		return 0
-	}
-	return v.(int)
+// inTime tells whether a force policy is in force.
+func (n naive) inTime(block map[string]any) bool {
+	due := time.UnixMilli(n.t.due)
+	from, given := block["from"].(time.Time)
+	return (!given || !due.Before(from)) && due.Before(block["until"].(time.Time))
 }
 
-func naiveFloat(v any) float64 {
-	if i, ok := v.(int); ok {
-		return float64(i)
+func (n naive) chance(block map[string]any, least bool) bool {
+	share := naiveFloat(block["sampling_percentage"]) / 100
+	if n.t.explicit && !n.strict {
+		r := n.t.rv
+		if least {
+			r = 1<<56 - 1 - r
+		}
+		return r >= 1<<56-uint64(math.Round(share*(1<<56)))
 	}
-	return v.(float64)
+	salt, _ := block["hash_salt"].(string)
+	if salt == "" {
+		salt = "default-hash-seed"
+	}
+	h := fnv.New64a()
+	h.Write([]byte(salt))
+	h.Write(n.t.id[:])
+	all := new(big.Float).SetInt(new(big.Int).SetUint64(math.MaxUint64))
+	threshold, _ := all.Mul(all, big.NewFloat(share)).Uint64()
+	return h.Sum64() <= threshold
+}
+
+// statuses asks statusConditions: whether any span matches; if none does, whether any fails. The Collector stops at the first span with
+// which either is the case.
+func (n naive) statuses(block map[string]any) answer {
+	mode, _ := block["error_mode"].(string)
+	propagate := strings.EqualFold(mode, "propagate")
+	all := no
+	for _, l := range n.t.lines {
+		if l.resource {
+			continue
+		}
+	expressions:
+		for _, x := range block["span"].([]any) {
+			is, err := statusIs(x.(string), byte(l.span.Status))
+			switch {
+			case is:
+				return yes
+			case err != nil && propagate && n.strict:
+				return failed
+			case err != nil && propagate:
+				all = failed
+				break expressions
+			}
+		}
+	}
+	return all
 }
 
 func (tt *testTrace) anySpan(is func(*wire.Span) bool) bool {
 	return slices.ContainsFunc(tt.lines, func(l testLine) bool { return !l.resource && is(&l.span) })
-}
-
-func (tt *testTrace) anyAttr(key string, is func(wire.Value) bool) bool {
-	return slices.ContainsFunc(tt.lines, func(l testLine) bool {
-		return slices.ContainsFunc(l.attrs, func(a testAttr) bool { return a.key == key && is(a.value) })
-	})
 }

@@ -167,7 +167,7 @@ func TestManyConditions(t *testing.T) {
 	m, v := plan.NewMatcher(), &Verdict{}
 	for _, tt := range parseTraces(t, traces.String()) {
 		tt.run(m, v)
-		checkNaive(t, b.String(), tt, v)
+		checkNaive(t, b.String(), Options{}, tt, v)
 	}
 }
 
@@ -201,7 +201,7 @@ func TestPatternCache(t *testing.T) {
 		}
 		tt := &testTrace{lines: []testLine{{attrs: []testAttr{{"k", testValue(fmt.Sprintf("%q", value))}}}}}
 		tt.run(m, v)
-		checkNaive(t, text, tt, v)
+		checkNaive(t, text, Options{}, tt, v)
 	}
 	if size := len(m.caches[0].slots); size != 256 {
 		t.Errorf("the cache has %d slots, want 256", size)

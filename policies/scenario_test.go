@@ -38,7 +38,7 @@ func TestDecide(t *testing.T) {
 func TestErrors(t *testing.T) {
 	datadriven.Walk(t, "testdata/errors", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(_ *testing.T, d *datadriven.TestData) string {
-			if plan, err := parseText(d.Input); err != nil {
+			if plan, err := parseOptions(d.Input, Options{}); err != nil {
 				var errs Errors
 				if !errors.As(err, &errs) || len(errs) == 0 {
 					return fmt.Sprintf("not Errors: %v", err)
@@ -51,12 +51,14 @@ func TestErrors(t *testing.T) {
 	})
 }
 
-func parseText(text string) (*Plan, error) {
+func parseText(text string) (*Plan, error) { return parseOptions(text, Options{Conditions: statusConditions{}}) }
+
+func parseOptions(text string, o Options) (*Plan, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
 		return nil, err
 	}
-	return Parse(&doc, Options{})
+	return Parse(&doc, o)
 }
 
 func describePlan(p *Plan) string {
@@ -83,7 +85,7 @@ func decideAll(t *testing.T, d *datadriven.TestData, text string, plan *Plan) st
 	v := &Verdict{}
 	for _, tt := range parseTraces(t, d.Input) {
 		trace := tt.run(m, v)
-		checkNaive(t, text, tt, v)
+		checkNaive(t, text, Options{}, tt, v)
 		fmt.Fprintf(&b, "%s: %s\n", tt.name, describeVerdict(plan, v))
 		if d.Cmd == "explain" {
 			describeWhy(&b, m.Explain(trace, nil), 1)
@@ -131,20 +133,24 @@ func describeWhy(b *strings.Builder, why []Explanation, depth int) {
 	}
 }
 
-func checkNaive(t testing.TB, text string, tt *testTrace, v *Verdict) {
+func checkNaive(t testing.TB, text string, o Options, tt *testTrace, v *Verdict) {
 	t.Helper()
-	var list []any
+	n := naive{strict: o.Strict, firstMatch: o.FirstMatch, t: tt}.decide(naiveList(t, text))
+	if n.keep != v.Keep || n.dropped != v.Dropped || n.policy != v.Policy {
+		t.Errorf("%+v\n%s\n%+v\nnaive: keep %v, dropped %v, policy %d; compiled: keep %v, dropped %v, policy %d",
+			o, text, tt, n.keep, n.dropped, n.policy, v.Keep, v.Dropped, v.Policy)
+	}
+	for i, is := range n.matched {
+		if v.Matches(i) != is {
+			t.Errorf("%+v\n%s\n%+v\npolicy %d: naive %v, compiled %v", o, text, tt, i, is, !is)
+		}
+	}
+}
+
+func naiveList(t testing.TB, text string) (list []any) {
+	t.Helper()
 	if err := yaml.Unmarshal([]byte(text), &list); err != nil {
 		t.Fatal(err)
 	}
-	keep, dropped, policy, matched := naive(list, tt)
-	if keep != v.Keep || dropped != v.Dropped || policy != v.Policy {
-		t.Errorf("%s\n%+v\nnaive: keep %v, dropped %v, policy %d; compiled: keep %v, dropped %v, policy %d",
-			text, tt, keep, dropped, policy, v.Keep, v.Dropped, v.Policy)
-	}
-	for i, is := range matched {
-		if v.Matches(i) != is {
-			t.Errorf("%s\n%+v\npolicy %d: naive %v, compiled %v", text, tt, i, is, !is)
-		}
-	}
+	return list
 }

@@ -14,9 +14,20 @@ import (
 // A testTrace is a trace as the tests' short form writes it: lines of `resource` and `span`, each span belonging to the
 // last resource before it.
 type testTrace struct {
-	name  string
-	id    wire.TraceID
-	lines []testLine
+	name     string
+	id       wire.TraceID
+	explicit bool   // its tracestate gives the randomness
+	rv       uint64 // then
+	due      int64
+	lines    []testLine
+}
+
+// random returns the trace's randomness.
+func (tt *testTrace) random() uint64 {
+	if tt.explicit {
+		return tt.rv
+	}
+	return Randomness(tt.id)
 }
 
 type testLine struct {
@@ -35,7 +46,7 @@ const testEpoch = uint64(1_700_000_000 * time.Second)
 
 // parseTraces reads the short form:
 //
-//	trace NAME [id=HEX]
+//	trace NAME [id=HEX] [rv=HEX] [due=TIME]
 //	resource KEY=VALUE ...
 //	span [*COUNT] [@root] [@status=ERROR] [@ms=FROM..TO] [@flags=1] [@tracestate="..."] KEY=VALUE ...
 //
@@ -52,9 +63,7 @@ func parseTraces(t testing.TB, input string) []*testTrace {
 		if words[0] == "trace" {
 			trace := &testTrace{name: words[1], id: wire.TraceID{15: byte(len(traces) + 1)}}
 			for _, w := range words[2:] {
-				if _, err := fmt.Sscanf(w, "id=%x", sliceScanner(trace.id[:])); err != nil {
-					t.Fatalf("%q: %v", line, err)
-				}
+				trace.read(t, w)
 			}
 			traces = append(traces, trace)
 			continue
@@ -69,6 +78,27 @@ func parseTraces(t testing.TB, input string) []*testTrace {
 		}
 	}
 	return traces
+}
+
+func (tt *testTrace) read(t testing.TB, word string) {
+	t.Helper()
+	var err error
+	switch key, text, _ := strings.Cut(word, "="); key {
+	case "id":
+		_, err = fmt.Sscanf(text, "%x", sliceScanner(tt.id[:]))
+	case "rv":
+		tt.explicit = true
+		tt.rv, err = strconv.ParseUint(text, 16, 56)
+	case "due":
+		var due time.Time
+		due, err = time.Parse(time.RFC3339, text)
+		tt.due = due.UnixMilli()
+	default:
+		t.Fatalf("%q: want id, rv or due", word)
+	}
+	if err != nil {
+		t.Fatalf("%q: %v", word, err)
+	}
 }
 
 type sliceScanner []byte
@@ -183,11 +213,18 @@ func splitWords(line string) []string {
 
 // run passes a trace through a matcher, as the machine does, and returns what it decided on.
 func (tt *testTrace) run(m *Matcher, v *Verdict) *Trace {
+	t := tt.gather(m)
+	m.Decide(t, v)
+	return t
+}
+
+// gather passes the spans of a trace through a matcher.
+func (tt *testTrace) gather(m *Matcher) *Trace {
 	keys := map[string]int{}
 	for i := range m.plan.Keys().Len() {
 		keys[m.plan.Keys().Key(i)] = i
 	}
-	t := &Trace{ID: tt.id, Randomness: Randomness(tt.id), Matches: make([]uint64, m.plan.Words())}
+	t := &Trace{ID: tt.id, Randomness: tt.random(), Explicit: tt.explicit, Due: tt.due, Matches: make([]uint64, m.plan.Words())}
 	c := &Context{}
 	for _, l := range tt.lines {
 		var attrs []wire.Attr
@@ -205,15 +242,18 @@ func (tt *testTrace) run(m *Matcher, v *Verdict) *Trace {
 			continue
 		}
 		s := l.span
-		s.TraceID, s.Attrs = tt.id, attrs
+		s.TraceID, s.Attrs, s.Raw = tt.id, attrs, []byte{byte(s.Status)}
 		m.MatchSpan(&s, c, t.Matches)
 		t.Spans++
+		t.Bytes += testSpanBytes
 		if s.Start != 0 && (t.Start == 0 || s.Start < t.Start) {
 			t.Start = s.Start
 		}
 		t.End = max(t.End, s.End)
 		t.HasRoot = t.HasRoot || s.Root()
 	}
-	m.Decide(t, v)
 	return t
 }
+
+// testSpanBytes is the size that a span of the short form is taken to have.
+const testSpanBytes = 100
