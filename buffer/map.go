@@ -21,6 +21,7 @@ type Trace struct {
 	Stored     uint64 // bytes in Payload
 	LastOffset int64  // offset of the record that held the latest span
 	Randomness uint64 // 56 bits; see policies.Trace
+	Head       uint64
 	Spans      uint32 // spans without duplicates
 	Repeats    uint32 // duplicates
 
@@ -228,7 +229,7 @@ func (m *Map) Bytes() int {
 	return m.Pages.Used() + m.IDs.Used() + m.Headers.Bytes() + len(m.index)*8 + m.open.len()*traceBytes + m.decided.len()*DecisionBytes
 }
 
-const traceBytes = 192
+const traceBytes = 200
 
 func (m *Map) insert(h, ref uint32) {
 	if (m.count+1)*4 > len(m.index)*3 {

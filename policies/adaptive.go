@@ -89,28 +89,37 @@ type adaptiveState struct {
 	*adaptive
 	rates  *emaRates
 	claims []emaClaim
-	who    []int // the traces of the claims
-	others []int
+	who    []adaptiveClaim // of the claims
+	others []adaptiveClaim // of the traces that do not compete
+}
+
+// adaptiveClaim is a trace and what the policy means to it.
+type adaptiveClaim struct {
+	trace int
+	stake stake
 }
 
 func (s *adaptiveState) settle(b *batch, v int) {
 	s.claims, s.who, s.others = s.claims[:0], s.who[:0], s.others[:0]
 	for i := range b.traces {
-		if !b.stake(i, v).matters {
-			s.others = append(s.others, i)
+		t := &b.traces[i]
+		c := adaptiveClaim{i, b.stake(i, v)}
+		if !c.stake.matters {
+			s.others = append(s.others, c)
 			continue
 		}
-		t := &b.traces[i]
 		s.claims = append(s.claims, emaClaim{key: s.by.of(s.plan, t), weight: s.weight(t)})
-		s.who = append(s.who, i)
+		s.who = append(s.who, c)
 	}
 	s.rates.settle(s.claims, b.now)
 	for i, c := range s.claims {
-		b.set(s.who[i], v, isTrue(b.traces[s.who[i]].Randomness >= c.threshold), c.threshold)
+		who := s.who[i]
+		limit := who.stake.limit(c.threshold)
+		b.set(who.trace, v, isTrue(b.traces[who.trace].Randomness >= limit), limit)
 	}
-	for _, i := range s.others {
-		t := &b.traces[i]
-		b.pass(i, v, s.rates.threshold(s.by.of(s.plan, t), s.weight(t)))
+	for _, c := range s.others {
+		t := &b.traces[c.trace]
+		b.pass(c.trace, v, c.stake.limit(s.rates.threshold(s.by.of(s.plan, t), s.weight(t))))
 	}
 }
 

@@ -1,6 +1,10 @@
 package policies
 
-import "slices"
+import (
+	"math"
+	"math/bits"
+	"slices"
+)
 
 // A batch is the traces of a tick while they are decided.
 type batch struct {
@@ -24,7 +28,7 @@ func (m *Matcher) Settle(traces []Trace) {
 	b.answers = slices.Grow(b.answers[:0], n*len(traces))[:n*len(traces)]
 	b.limits = slices.Grow(b.limits[:0], n*len(traces))[:n*len(traces)]
 	for i := range b.limits {
-		b.answers[i], b.limits[i] = m.plan.valves[i%n].shut, Never
+		b.answers[i], b.limits[i] = m.plan.valves[i%n].unasked()
 	}
 	for v := range m.plan.valves {
 		if m.plan.valves[v].least {
@@ -72,26 +76,104 @@ func (b *batch) load(i int) *evaluation {
 type stake struct {
 	matters bool // it decides whether the trace is kept
 	kept    bool // the trace is kept without it
+	// from and to are between which randomness it decides: less has not come this far, or cannot pass, and more is kept
+	// without it.
+	from, to uint64
+}
+
+// limit turns the randomness from which on a share of all passes into that from which on the same share of those passes that
+// it decides about. Policies before it have kept the most random ones, and who sampled the trace before has dropped the least
+// random ones; if that were not looked at, none or all of the others would pass.
+func (s stake) limit(of uint64) uint64 {
+	if of == 0 || of >= Never {
+		return of
+	}
+	hi, lo := bits.Mul64(Never-of, s.to-s.from)
+	return s.to - (hi<<8 | lo>>56)
 }
 
 // stake tells what the answer of a valve would change for trace i. The trace is left loaded.
 func (b *batch) stake(i, v int) stake {
-	e, spec := b.load(i), &b.m.plan.valves[v]
+	p := b.m.plan
+	e, spec := b.load(i), &p.valves[v]
 	copy(e.answers[v:], spec.later[v:])
-	if b.m.plan.strict {
-		return stake{matters: e.reaches(v)}
+	if p.strict {
+		return stake{matters: e.reaches(v), to: Never}
 	}
-	last := len(b.m.plan.policies) - 1
-	if b.m.plan.firstMatch && !b.m.plan.isDrop[spec.policy] {
+	last := len(p.policies) - 1
+	if p.firstMatch && !p.isDrop[spec.policy] {
 		last = spec.policy
 	}
 	e.focus = v
+	defer func() { e.focus = -1 }()
+	open, closed := e.without(v, last)
+	s := stake{matters: open != closed, kept: closed, from: e.trace.Head, to: Never}
+	if s.matters || !closed || !e.isSure(last) {
+		e.atStake(v, last, &s)
+	}
+	if b.turned {
+		s.from, s.to = Never-s.to, Never-s.from
+	}
+	return s
+}
+
+// without reports whether the trace is kept with a valve open, and with it closed.
+func (e *evaluation) without(v, last int) (open, closed bool) {
 	e.answers[v] = yes
-	open := e.keeps(last)
+	open = e.keeps(last)
 	e.answers[v] = no
-	closed := e.keeps(last)
-	e.focus = -1
-	return stake{open != closed, closed}
+	return open, e.keeps(last)
+}
+
+// isSure reports whether a policy without chance keeps the trace.
+func (e *evaluation) isSure(last int) bool {
+	for i := range last + 1 {
+		if !e.plan.isRandom[i] && !e.plan.isDrop[i] && e.plan.policies[i].gate.open(e) == yes {
+			return true
+		}
+	}
+	return false
+}
+
+// atStake finds between which randomness a valve decides about the loaded trace, given the limits of those before it. If
+// chance by hashes has kept the trace, it is asked for the hashes with which it would not have been.
+func (e *evaluation) atStake(v, last int, s *stake) {
+	steps := e.steps(v)
+	if len(steps) == 1 && s.matters {
+		return
+	}
+	own, limited := e.randomness, e.byLimits
+	e.byLimits = v
+	found := e.walk(steps, v, last, s)
+	for _, hash := range []uint64{math.MaxUint64, 0} {
+		if found || e.explicit || len(e.hashes) == 0 {
+			break
+		}
+		for i := range e.hashes {
+			e.hashes[i], e.hashed[i] = hash, true
+		}
+		found = e.walk(steps, v, last, s)
+	}
+	clear(e.hashed)
+	e.randomness, e.byLimits = own, limited
+}
+
+// walk looks at one randomness between any two steps.
+func (e *evaluation) walk(steps []uint64, v, last int, s *stake) (found bool) {
+	for i, from := range steps {
+		to := uint64(Never)
+		if i+1 < len(steps) {
+			to = steps[i+1]
+		}
+		e.randomness = from
+		if open, closed := e.without(v, last); open != closed {
+			if !found {
+				s.from = from
+			}
+			s.to, found = to, true
+		}
+	}
+	return found
 }
 
 // reaches reports whether the Collector would ask the valve: it asks limiters that policies before it in the list or in the
@@ -101,9 +183,10 @@ func (e *evaluation) reaches(v int) bool {
 	at := p.valves[v].policy
 	e.answers[v] = yes
 	e.asked, e.wasAsked = v, false
-	if !p.isDrop[at] {
-		for i := range p.policies {
-			if p.isDrop[i] && p.policies[i].gate.open(e) == yes || p.firstMatch && i < at && p.policies[i].gate.open(e) == yes {
+	for i := range p.policies {
+		before := i < at && (p.isDrop[i] == p.isDrop[at])
+		if p.isDrop[i] && (before || !p.isDrop[at]) || p.firstMatch && before {
+			if p.policies[i].gate.open(e) == yes {
 				e.asked = -1
 				return false
 			}

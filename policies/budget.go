@@ -49,6 +49,7 @@ type bid struct {
 	randomness uint64
 	cost       uint64 // tokens
 	trace      int    // the caller's
+	stake      stake
 }
 
 // A grant tells from which randomness on traces passed.
@@ -150,7 +151,7 @@ func (b *budget) grant(outer *budget, bids []bid, now int64) grant {
 	}
 	spent := int64(0)
 	for _, c := range bids {
-		if c.randomness >= g.limitOf(c.cost) {
+		if c.randomness >= c.stake.limit(g.limitOf(c.cost)) {
 			spent += int64(c.cost) << unitBits
 		}
 	}
@@ -161,7 +162,7 @@ func (b *budget) grant(outer *budget, bids []bid, now int64) grant {
 	return g
 }
 
-// limitOf returns the randomness from which on a claim of this cost passed.
+// limitOf returns the randomness from which on a claim of this cost passed, if all randomness was at stake: see stake.limit.
 func (g *grant) limitOf(cost uint64) uint64 { return g.limit(cost, g.asked, 0) }
 
 // limitFor returns the randomness from which on a trace that was not among the claims would have passed.
@@ -221,6 +222,7 @@ func (b *budget) appendTo(out []byte) []byte {
 	out = binary.AppendUvarint(out, b.reach[0])
 	out = binary.AppendUvarint(out, b.reach[1])
 	out = binary.AppendVarint(out, b.period)
+	out = binary.AppendUvarint(out, uint64(b.gain))
 	if !b.begun {
 		return append(out, 0)
 	}
@@ -232,12 +234,13 @@ func (b *budget) decode(d *stateDecoder) {
 	b.tokens, b.rest = d.varint(), d.uvarint()
 	b.reach = [2]uint64{d.uvarint(), d.uvarint()}
 	b.period = d.varint()
+	b.gain = int64(d.uvarint())
 	begun := d.byte()
 	b.begun, b.last = begun == 1, 0
 	if b.begun {
 		b.last = d.varint()
 	}
-	if begun > 1 || b.rest >= 1000 || b.tokens < -mostTokens*unit || max(b.reach[0], b.reach[1]) > mostTokens {
+	if begun > 1 || b.rest >= 1000 || b.tokens < -mostTokens*unit || max(b.reach[0], b.reach[1]) > mostTokens || b.gain < 0 || b.gain > mostTokens*unit {
 		d.fail()
 	}
 	if capacity := b.room(); b.tokens >= capacity {

@@ -123,6 +123,9 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, cells int) {
 	}
 	leave()
 	for i := range rescue {
+		if i == 0 {
+			canonical = append(canonical, " rescue on "...)
+		}
 		rescue[i].compile(c)
 		canonical = rescue[i].canonical(canonical)
 	}

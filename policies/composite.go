@@ -34,7 +34,6 @@ func readComposite(m *mapping) rule {
 	r.within = readWithin(m, "composite_sub_policy")
 	if len(r.within) > mostWithin {
 		m.p.errorf(m.at, m.sub("composite_sub_policy"), "has %d policies, more than %d; use several composites", len(r.within), mostWithin)
-		return r
 	}
 	var names []string
 	for i, p := range r.within {
@@ -197,7 +196,7 @@ func (g *compositeGate) open(e *evaluation) answer {
 		}
 		return no
 	}
-	if e.byLimits {
+	if int(g.throttle) < e.byLimits {
 		return g.openByLimits(e)
 	}
 	gates := g.gates
@@ -257,22 +256,24 @@ type compositeState struct {
 
 // A rival is a trace of a tick before a composite.
 type rival struct {
-	trace    int
-	passes   uint64 // bit i: it passes policy i within
-	competes bool
-	granted  bool
-	limit    uint64 // the least of policies that it passes
+	trace   int
+	stake   stake
+	passes  uint64 // bit i: it passes policy i within
+	could   uint64 // bit i: it would if it were random enough
+	granted bool
+	limit   uint64 // the least of policies that it passes
 }
 
 func (s *compositeState) settle(b *batch, v int) {
 	s.rivals = s.rivals[:0]
 	for i := range b.traces {
-		r := rival{trace: i, limit: Never, competes: b.stake(i, v).matters}
+		r := rival{trace: i, limit: Never, stake: b.stake(i, v)}
 		for k, within := range s.gates {
 			if within.open(&b.m.e) == yes {
 				r.passes |= 1 << k
 			}
 		}
+		r.could = s.atBest(&b.m.e, v)
 		s.rivals = append(s.rivals, r)
 	}
 	if s.strict {
@@ -283,7 +284,7 @@ func (s *compositeState) settle(b *batch, v int) {
 		s.offer(b, k)
 	}
 	for _, r := range s.rivals {
-		if r.competes {
+		if r.stake.matters {
 			b.set(r.trace, v, isTrue(r.granted), r.limit)
 		} else {
 			b.pass(r.trace, v, r.limit)
@@ -291,12 +292,26 @@ func (s *compositeState) settle(b *batch, v int) {
 	}
 }
 
+// atBest tells which policies within the loaded trace would pass with the most randomness. What it is offered must not depend on
+// how random it is, or nothing could be told by it.
+func (s *compositeState) atBest(e *evaluation, v int) (could uint64) {
+	own := e.randomness
+	e.randomness, e.byLimits = Never-1, v
+	for k, within := range s.gates {
+		if within.open(e) == yes {
+			could |= 1 << k
+		}
+	}
+	e.randomness, e.byLimits = own, 0
+	return could
+}
+
 // offer lets the traces that policy k within passes, and none before it has taken, compete for what is left of its share.
 func (s *compositeState) offer(b *batch, k int) {
 	s.bids = s.bids[:0]
 	for i := range s.rivals {
-		if r := &s.rivals[i]; r.competes && !r.granted && r.passes>>k&1 == 1 {
-			s.bids = append(s.bids, bid{b.traces[r.trace].Randomness, b.traces[r.trace].Spans, i})
+		if r := &s.rivals[i]; r.stake.matters && !r.granted && r.passes>>k&1 == 1 {
+			s.bids = append(s.bids, bid{b.traces[r.trace].Randomness, b.traces[r.trace].Spans, i, r.stake})
 		}
 	}
 	grant := s.shares[k].grant(s.all, s.bids, b.now)
@@ -308,16 +323,19 @@ func (s *compositeState) offer(b *batch, k int) {
 		switch {
 		case len(bids) > 0 && bids[0].trace == i:
 			bids = bids[1:]
-			limit = grant.limitOf(cost)
+			limit = r.stake.limit(grant.limitOf(cost))
 			r.granted = b.traces[r.trace].Randomness >= limit
 		case r.granted: // it would have competed here if it had no place before
-			limit = grant.limitWithout(cost)
+			limit = r.stake.limit(grant.limitWithout(cost))
 		default:
-			limit = grant.limitFor(cost)
+			limit = r.stake.limit(grant.limitFor(cost))
 		}
 		b.pass(r.trace, int(s.lanes[k]), limit)
 		if passes {
 			r.limit = min(r.limit, limit)
+		}
+		if r.could>>k&1 == 1 {
+			r.stake.to = max(min(r.stake.to, limit), r.stake.from) // what goes on to the next
 		}
 	}
 }
@@ -333,7 +351,7 @@ func (s *compositeState) oneByOne(b *batch, v int) {
 	})
 	p := float64(s.partitions)
 	for _, r := range s.rivals {
-		if !r.competes || r.passes == 0 {
+		if !r.stake.matters || r.passes == 0 {
 			continue
 		}
 		k := 0

@@ -13,7 +13,9 @@ type evaluation struct {
 	explicit   bool     // percentages go by the randomness, as whoever sampled the trace before did
 	answers    []answer // by valve
 	limits     []uint64 // by valve: the randomness from which on it answers yes
-	byLimits   bool     // valves go by limits
+	byLimits   int      // valves before this one go by their limits, not by their answers
+
+	room []uint64 // for steps
 
 	focus    int // the valve that is settled, -1: none
 	asked    int // the valve of which to note that it was asked, -1: none
@@ -72,7 +74,7 @@ func (m *Matcher) Decide(t *Trace, v *Verdict) {
 func (m *Matcher) alone(t *Trace) {
 	m.e.look(t)
 	for i := range m.e.limits {
-		m.e.answers[i], m.e.limits[i] = m.plan.valves[i].shut, Never
+		m.e.answers[i], m.e.limits[i] = m.plan.valves[i].unasked()
 	}
 }
 
@@ -93,6 +95,7 @@ func (m *Matcher) decide(v *Verdict) {
 
 	kept, dropped, forced := -1, -1, -1
 	sure := false // a policy without chance would keep it
+	keepers := 0
 	for i := range p.policies {
 		if kept >= 0 && p.firstMatch && !p.isDrop[i] && !p.isForce[i] {
 			continue
@@ -116,6 +119,7 @@ func (m *Matcher) decide(v *Verdict) {
 		if kept < 0 {
 			kept = i
 		}
+		keepers++
 		sure = sure || !p.isRandom[i]
 	}
 	v.Dropped = dropped >= 0 && forced < 0
@@ -128,10 +132,11 @@ func (m *Matcher) decide(v *Verdict) {
 		v.Policy = forced // no other policy would have kept it
 	}
 	v.Probability = 1
-	if v.Keep && forced < 0 && (p.dropsRandom || !sure) {
+	if v.Keep && (p.dropsRandom || dropped >= 0 || !sure) {
 		v.Probability = e.probability()
 	}
 	v.Complete = e.trace.HasRoot
+	v.Sole = v.Keep && !p.firstMatch && keepers == 1
 	e.trace = nil
 }
 

@@ -3,6 +3,7 @@ package policies
 import (
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -150,5 +151,13 @@ func hashOf(kind wire.ValueKind, num uint64, text []byte) uint64 {
 	return max(h&^fromRoot, 2)
 }
 
-// joinedKeys puts keys in words.
-func joinedKeys(keys []string) string { return strings.Join(keys, ", ") }
+// joinedKeys puts keys in words. Keys that could be taken for several are in quotes.
+func joinedKeys(keys []string) string {
+	words := slices.Clone(keys)
+	for i, k := range words {
+		if strings.ContainsAny(k, ", \"") {
+			words[i] = strconv.Quote(k)
+		}
+	}
+	return strings.Join(words, ", ")
+}

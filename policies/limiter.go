@@ -1,6 +1,9 @@
 package policies
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // limiter passes traces up to a number of spans, or bytes, a second: rate_limiting and bytes_limiting. The traces of a tick
 // compete by their randomness. Only those are charged that this policy keeps, and no other.
@@ -22,7 +25,7 @@ func readLimiter(m *mapping, unit, example string) rule {
 	r.rate = m.positive(unit+"_per_second", 0)
 	r.burst, _ = m.whole("burst_capacity")
 	if r.burst == 0 {
-		r.burst = 2 * r.rate // as the Collector
+		r.burst = 2 * min(r.rate, math.MaxInt64/2) // as the Collector
 	}
 	return r
 }
@@ -57,16 +60,17 @@ type limiterState struct {
 	*limiter
 	budget *budget
 	bids   []bid
-	others []int // the traces that do not compete
+	others []bid // of the traces that do not compete
 }
 
 func (s *limiterState) settle(b *batch, v int) {
 	s.bids, s.others = s.bids[:0], s.others[:0]
 	for i := range b.traces {
-		if b.stake(i, v).matters {
-			s.bids = append(s.bids, bid{b.traces[i].Randomness, s.cost(&b.traces[i]), i})
+		c := bid{b.traces[i].Randomness, s.cost(&b.traces[i]), i, b.stake(i, v)}
+		if c.stake.matters {
+			s.bids = append(s.bids, c)
 		} else {
-			s.others = append(s.others, i)
+			s.others = append(s.others, c)
 		}
 	}
 	if s.strict {
@@ -75,11 +79,11 @@ func (s *limiterState) settle(b *batch, v int) {
 	}
 	g := s.budget.grant(nil, s.bids, b.now)
 	for _, c := range s.bids {
-		limit := g.limitOf(c.cost)
+		limit := c.stake.limit(g.limitOf(c.cost))
 		b.set(c.trace, v, isTrue(c.randomness >= limit), limit)
 	}
-	for _, i := range s.others {
-		b.pass(i, v, g.limitFor(s.cost(&b.traces[i])))
+	for _, c := range s.others {
+		b.pass(c.trace, v, c.stake.limit(g.limitFor(c.cost)))
 	}
 }
 

@@ -11,9 +11,9 @@ const Never = 1 << 56
 // combinations of such ranges, of their sizes' product.
 func (e *evaluation) probability() float64 {
 	own := e.randomness
-	e.byLimits = true
+	e.byLimits = len(e.plan.valves)
 	share := e.share(0)
-	e.byLimits, e.randomness = false, own
+	e.byLimits, e.randomness = 0, own
 	return share
 }
 
@@ -33,25 +33,10 @@ func (e *evaluation) share(salt int) float64 {
 	return share
 }
 
-// shareOfRandomness returns with which share of the randomness the trace would be kept.
+// shareOfRandomness returns with which share of the randomness the trace would be kept: of that with which whoever sampled the
+// trace before let it pass.
 func (e *evaluation) shareOfRandomness() float64 {
-	var room [16]uint64
-	steps := append(room[:0], 0)
-	for v, l := range e.limits {
-		if e.plan.valves[v].least {
-			l = Never - l
-		}
-		if l < Never {
-			steps = append(steps, l)
-		}
-	}
-	if e.explicit {
-		for i := range e.plan.salts {
-			steps = append(steps, e.plan.salts[i].steps...)
-		}
-	}
-	slices.Sort(steps)
-	steps = slices.Compact(steps)
+	steps := e.steps(len(e.plan.valves))
 	var kept uint64
 	for i, from := range steps {
 		to := uint64(Never)
@@ -59,9 +44,36 @@ func (e *evaluation) shareOfRandomness() float64 {
 			to = steps[i+1]
 		}
 		e.randomness = from
-		if from < to && e.keeps(len(e.plan.policies)-1) {
+		if e.keeps(len(e.plan.policies) - 1) {
 			kept += to - from
 		}
 	}
-	return float64(kept) / Never
+	return float64(kept) / float64(Never-e.trace.Head)
+}
+
+// steps returns the randomness at which a verdict can change, by the valves before the given one and by percentages, and
+// the smallest that the trace can have.
+func (e *evaluation) steps(valves int) []uint64 {
+	head := e.trace.Head
+	e.room = append(e.room[:0], head)
+	for v, l := range e.limits[:valves] {
+		if e.plan.valves[v].least {
+			l = Never - l
+		}
+		if l > head && l < Never {
+			e.room = append(e.room, l)
+		}
+	}
+	if e.explicit {
+		for i := range e.plan.salts {
+			for _, l := range e.plan.salts[i].steps {
+				if l > head && l < Never {
+					e.room = append(e.room, l)
+				}
+			}
+		}
+	}
+	slices.Sort(e.room)
+	e.room = slices.Compact(e.room)
+	return e.room
 }

@@ -8,30 +8,132 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 	"go.yaml.in/yaml/v3"
+
+	"thresher/internal/wire"
 )
 
-// TestDecide runs the scenarios: `policies` compiles a list, `decide` passes traces through it. Every verdict is also
-// compared with the naive interpreter's.
+// TestDecide runs the scenarios. `policies` compiles a list; with strict, first-match or partitions=N, and with the list of rescue_on below
+// a line ---. `decide` passes traces through it one by one, and compares every verdict with the naive interpreter's. `tick at=TIME` settles
+// them together, TIME after the beginning, with what ticks before left; restart takes that over into a new matcher. `explain` and `tick
+// explain` tell why, and what was seen. `late` asks which policy of rescue_on each span brings its trace back by.
 func TestDecide(t *testing.T) {
 	datadriven.Walk(t, "testdata/decide", func(t *testing.T, path string) {
-		var text string
-		var plan *Plan
+		s := &scenario{}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "policies":
-				var err error
-				text = d.Input
-				if plan, err = parseText(text); err != nil {
-					return err.Error()
-				}
-				return describePlan(plan)
+				return s.compile(t, d)
 			case "decide", "explain":
-				return decideAll(t, d, text, plan)
+				return s.decide(t, d)
+			case "tick":
+				return s.tick(t, d)
+			case "late":
+				return s.late(t, d)
 			}
 			d.Fatalf(t, "unknown command %s", d.Cmd)
 			return ""
 		})
 	})
+}
+
+type scenario struct {
+	text    string
+	options Options
+	plan    *Plan
+	matcher *Matcher
+}
+
+func (s *scenario) compile(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	var rescue string
+	s.text, rescue, _ = strings.Cut(d.Input, "\n---\n")
+	s.options = Options{Strict: d.HasArg("strict"), FirstMatch: d.HasArg("first-match"), Conditions: statusConditions{}}
+	if d.HasArg("partitions") {
+		d.ScanArgs(t, "partitions", &s.options.Partitions)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(rescue), &doc); err != nil {
+		return err.Error()
+	}
+	if rescue != "" {
+		s.options.Rescue = doc.Content[0]
+	}
+	var err error
+	if s.plan, err = parseOptions(s.text, s.options); err != nil {
+		return err.Error()
+	}
+	s.matcher = s.plan.NewMatcher()
+	return describePlan(s.plan)
+}
+
+func (s *scenario) decide(t *testing.T, d *datadriven.TestData) string {
+	var b strings.Builder
+	m, v := s.plan.NewMatcher(), &Verdict{}
+	for _, tt := range parseTraces(t, d.Input) {
+		trace := tt.run(m, v)
+		if !s.plan.Stateful() {
+			checkNaive(t, s.text, s.options, tt, v)
+		}
+		fmt.Fprintf(&b, "%s: %s\n", tt.name, describeVerdict(s.plan, v))
+		if d.Cmd == "explain" {
+			var seen []Seen
+			if d.HasArg("saw") {
+				seen = tt.seen(s.plan)
+			}
+			describeWhy(&b, m.Explain(trace, seen), 1)
+		}
+	}
+	return b.String()
+}
+
+// tick decides traces together.
+func (s *scenario) tick(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	var at string
+	d.ScanArgs(t, "at", &at)
+	since, ok := parseDuration(at)
+	if !ok {
+		d.Fatalf(t, "%s is no time", at)
+	}
+	if d.HasArg("restart") {
+		m := s.plan.NewMatcher()
+		if err := m.SetState(s.matcher.AppendState(nil)); err != nil {
+			t.Fatal(err)
+		}
+		s.matcher = m
+	}
+	var b strings.Builder
+	var traces []Trace
+	list := parseTraces(t, d.Input)
+	for _, tt := range list {
+		tt.due = int64(testEpoch/1e6) + since
+		traces = append(traces, *tt.gather(s.matcher))
+	}
+	s.matcher.Settle(traces)
+	v := &Verdict{}
+	for i, tt := range list {
+		s.matcher.DecideSettled(i, v)
+		fmt.Fprintf(&b, "%s: %s\n", tt.name, describeVerdict(s.plan, v))
+		if d.HasArg("explain") {
+			describeWhy(&b, s.matcher.ExplainSettled(i, tt.seen(s.plan)), 1)
+		}
+	}
+	return b.String()
+}
+
+func (s *scenario) late(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	var b strings.Builder
+	for _, tt := range parseTraces(t, d.Input) {
+		by := "nothing"
+		tt.each(s.matcher, func(span *wire.Span, c *Context) {
+			if i := s.matcher.Rescues(span, c, testSpanBytes); i >= 0 && by == "nothing" {
+				by = s.plan.RescueNames()[i]
+			}
+		})
+		fmt.Fprintf(&b, "%s: rescued by %s\n", tt.name, by)
+	}
+	return b.String()
 }
 
 // TestErrors runs the scenarios of lists with mistakes: `parse` shows them all.
@@ -51,7 +153,9 @@ func TestErrors(t *testing.T) {
 	})
 }
 
-func parseText(text string) (*Plan, error) { return parseOptions(text, Options{Conditions: statusConditions{}}) }
+func parseText(text string) (*Plan, error) {
+	return parseOptions(text, Options{Conditions: statusConditions{}})
+}
 
 func parseOptions(text string, o Options) (*Plan, error) {
 	var doc yaml.Node
@@ -77,21 +181,6 @@ func describePolicies(b *strings.Builder, list []Policy, depth int) {
 		fmt.Fprintf(b, "%s%d:%d %s (%s): %s\n", strings.Repeat("  ", depth), p.Line, p.Column, p.Name, p.Type, p.Text)
 		describePolicies(b, p.Sub, depth+1)
 	}
-}
-
-func decideAll(t *testing.T, d *datadriven.TestData, text string, plan *Plan) string {
-	var b strings.Builder
-	m := plan.NewMatcher()
-	v := &Verdict{}
-	for _, tt := range parseTraces(t, d.Input) {
-		trace := tt.run(m, v)
-		checkNaive(t, text, Options{}, tt, v)
-		fmt.Fprintf(&b, "%s: %s\n", tt.name, describeVerdict(plan, v))
-		if d.Cmd == "explain" {
-			describeWhy(&b, m.Explain(trace, nil), 1)
-		}
-	}
-	return b.String()
 }
 
 func describeVerdict(plan *Plan, v *Verdict) string {
@@ -125,10 +214,17 @@ func describeVerdict(plan *Plan, v *Verdict) string {
 func describeWhy(b *strings.Builder, why []Explanation, depth int) {
 	for _, w := range why {
 		sign := "no "
-		if w.Passed {
+		switch {
+		case w.Passed:
 			sign = "yes"
+		case w.Failed:
+			sign = "?  "
 		}
-		fmt.Fprintf(b, "%s%s %s (%s): %s\n", strings.Repeat("  ", depth), sign, w.Name, w.Type, w.Text)
+		fmt.Fprintf(b, "%s%s %s (%s): %s", strings.Repeat("  ", depth), sign, w.Name, w.Type, w.Text)
+		if w.Saw != "" {
+			fmt.Fprintf(b, "; saw %s", w.Saw)
+		}
+		b.WriteString("\n")
 		describeWhy(b, w.Sub, depth+1)
 	}
 }

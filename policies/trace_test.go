@@ -220,30 +220,21 @@ func (tt *testTrace) run(m *Matcher, v *Verdict) *Trace {
 
 // gather passes the spans of a trace through a matcher.
 func (tt *testTrace) gather(m *Matcher) *Trace {
-	keys := map[string]int{}
-	for i := range m.plan.Keys().Len() {
-		keys[m.plan.Keys().Key(i)] = i
-	}
 	t := &Trace{ID: tt.id, Randomness: tt.random(), Explicit: tt.explicit, Due: tt.due, Matches: make([]uint64, m.plan.Words())}
-	c := &Context{}
 	for _, l := range tt.lines {
-		var attrs []wire.Attr
-		for _, a := range l.attrs {
-			if i, wanted := keys[a.key]; wanted {
-				attrs = append(attrs, wire.Attr{Key: i, Value: a.value})
+		if l.resource { // also one without spans
+			c := make([]uint64, m.plan.Words())
+			m.MatchResource(l.scanned(m.plan), c)
+			for i := range m.plan.bitWords {
+				t.Matches[i] |= c[i]
 			}
 		}
-		if l.resource {
-			c = &Context{Matches: make([]uint64, m.plan.Words())}
-			m.MatchResource(attrs, c.Matches)
-			for i := range m.plan.bitWords { // also of a resource without spans
-				t.Matches[i] |= c.Matches[i]
-			}
-			continue
+	}
+	tt.each(m, func(s *wire.Span, c *Context) {
+		m.MatchSpan(s, c, t.Matches)
+		if m.plan.ShapeBytes() > 0 {
+			t.Shape = m.plan.AppendShape(t.Shape, s, c)
 		}
-		s := l.span
-		s.TraceID, s.Attrs, s.Raw = tt.id, attrs, []byte{byte(s.Status)}
-		m.MatchSpan(&s, c, t.Matches)
 		t.Spans++
 		t.Bytes += testSpanBytes
 		if s.Start != 0 && (t.Start == 0 || s.Start < t.Start) {
@@ -251,8 +242,49 @@ func (tt *testTrace) gather(m *Matcher) *Trace {
 		}
 		t.End = max(t.End, s.End)
 		t.HasRoot = t.HasRoot || s.Root()
-	}
+	})
 	return t
+}
+
+// each calls do for every span, with the context that its resource gives.
+func (tt *testTrace) each(m *Matcher, do func(*wire.Span, *Context)) {
+	c := &Context{}
+	for _, l := range tt.lines {
+		if l.resource {
+			c = &Context{Matches: make([]uint64, m.plan.Words())}
+			m.MatchResource(l.scanned(m.plan), c.Matches)
+			continue
+		}
+		s := l.span
+		s.TraceID, s.Attrs, s.Raw = tt.id, l.scanned(m.plan), []byte{byte(s.Status)}
+		do(&s, c)
+	}
+}
+
+// seen returns the spans for an explanation.
+func (tt *testTrace) seen(p *Plan) []Seen {
+	var resource []wire.Attr
+	seen := []Seen{}
+	for _, l := range tt.lines {
+		if l.resource {
+			resource = l.scanned(p)
+			continue
+		}
+		s := l.span
+		s.Attrs = l.scanned(p)
+		seen = append(seen, Seen{resource, s})
+	}
+	return seen
+}
+
+// scanned returns the attributes that a plan looks at.
+func (l *testLine) scanned(p *Plan) (attrs []wire.Attr) {
+	for _, a := range l.attrs {
+		if i := p.Keys().Index([]byte(a.key)); i >= 0 {
+			attrs = append(attrs, wire.Attr{Key: i, Value: a.value})
+		}
+	}
+	return attrs
 }
 
 // testSpanBytes is the size that a span of the short form is taken to have.

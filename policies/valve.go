@@ -96,6 +96,14 @@ func (c *compiler) valve(r stateful, text string, owner int) valveGate {
 	return valveGate(no)
 }
 
+// unasked returns the answer to a trace that the valve does not matter to, and the limit that goes with it.
+func (v *valve) unasked() (answer, uint64) {
+	if v.shut == yes {
+		return yes, 0
+	}
+	return no, Never
+}
+
 // finishValves fills in what the valves assume of each other. A drop policy matters to what others keep, so its valves take
 // theirs to be open.
 func (c *compiler) finishValves(isDrop []bool) {
@@ -119,7 +127,7 @@ func (c *compiler) finishValves(isDrop []bool) {
 type valveGate int
 
 func (g valveGate) open(e *evaluation) answer {
-	if e.byLimits {
+	if int(g) < e.byLimits {
 		return isTrue(e.random(e.plan.valves[g].least) >= e.limits[g])
 	}
 	if e.asked == int(g) {

@@ -1,15 +1,12 @@
 package policies
 
-import (
-	"math/bits"
-
-	"thresher/internal/wire"
-)
+import "thresher/internal/wire"
 
 // Trace is all that a decision rests on, besides the state of policies that depend on other traces.
 type Trace struct {
 	ID         wire.TraceID
 	Randomness uint64   // 56 bits: that of its tracestate, or else Randomness(ID)
+	Head       uint64   // the threshold of an earlier sampler: it let traces pass from this randomness on; 0 if there was none
 	Explicit   bool     // its tracestate has a randomness, or the threshold of an earlier sampler
 	Spans      uint64   // number of spans
 	Bytes      uint64   // size of the spans on the wire
@@ -29,25 +26,20 @@ type Verdict struct {
 	// Probability is the share that is kept of all traces that differ from this one in nothing but the trace ID: 1 if
 	// it is kept whatever its ID, and if it is not kept at all. A kept trace stands for 1/Probability traces, so that
 	// counts made from kept traces have no bias. A trace with an error that a 1 % policy earlier in the list decided
-	// has probability 1 if a policy for errors would have kept it anyway.
+	// has probability 1 if a policy for errors would have kept it anyway. If the trace was sampled before, this is the share of
+	// those that were let pass then.
 	Probability float64
 	Complete    bool // a root span was seen
+	// Sole is set if the trace would not be kept without the deciding policy. It is not known, and false, if policies behind it were
+	// not asked, for sample_on_first_match.
+	Sole bool
 }
 
 // Matches reports whether top-level policy i matched.
 func (v *Verdict) Matches(i int) bool { return v.Matched[i/64]>>(i%64)&1 == 1 }
 
-// Sole reports whether one policy alone matched.
-func (v *Verdict) Sole() bool {
-	n := 0
-	for _, w := range v.Matched {
-		n += bits.OnesCount64(w)
-	}
-	return n == 1
-}
-
 // Refuse makes it the verdict on a trace that no policy is asked about: not kept.
 func (v *Verdict) Refuse() {
-	v.Keep, v.Dropped, v.Policy, v.Probability = false, false, -1, 1
+	v.Keep, v.Dropped, v.Policy, v.Probability, v.Sole = false, false, -1, 1, false
 	clear(v.Matched)
 }

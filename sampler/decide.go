@@ -26,7 +26,7 @@ func (m *Machine) settleDue() {
 // trace returns what policies see of an open trace.
 func (m *Machine) trace(t *buffer.Trace, s *policySet, due int64) policies.Trace {
 	v := policies.Trace{
-		ID: t.ID, Randomness: t.Randomness, Explicit: t.Explicit, Spans: uint64(t.Spans), Bytes: t.SpanBytes, Start: t.Start, End: t.End,
+		ID: t.ID, Randomness: t.Randomness, Head: head(t), Explicit: t.Explicit, Spans: uint64(t.Spans), Bytes: t.SpanBytes, Start: t.Start, End: t.End,
 		Matches: s.words.At(t.Matches), Due: due, HasRoot: t.HasRoot,
 	}
 	if s.Plan.Strict() {
@@ -36,6 +36,14 @@ func (m *Machine) trace(t *buffer.Trace, s *policySet, due int64) policies.Trace
 		v.Shape = m.traces.Pages.AppendTo(nil, t.Shape)
 	}
 	return v
+}
+
+// head returns the threshold of an earlier sampler. One that the trace is below does not tell the truth.
+func head(t *buffer.Trace) uint64 {
+	if t.Head > t.Randomness {
+		return 0
+	}
+	return t.Head
 }
 
 // decide asks the policies about an open trace that is in no deadline list any more, hands it out, and remembers the decision.
@@ -111,7 +119,7 @@ func (m *Machine) countDecision(t *buffer.Trace, s *policySet, early bool, polic
 	st.DecisionAgeSum += uint64(waited)
 	p := &st.Policies[policy]
 	if v := &s.verdict; v.Keep {
-		if v.Sole() {
+		if v.Sole {
 			p.SoleTraces++
 			p.SoleSpans += uint64(t.Spans)
 			p.SoleBytes += t.SpanBytes
@@ -158,7 +166,7 @@ func (m *Machine) deliver(t *buffer.Trace, s *policySet, early bool, policy uint
 		d.Why = m.why(t, s, competed)
 	}
 	if d.Kept {
-		d.mark = newMarker(s.Marks, &d)
+		d.mark = newMarker(s.Marks, &d, head(t))
 	}
 	if t.Spilled {
 		m.queue.wait(t.Seq, 1)
@@ -180,7 +188,7 @@ func (m *Machine) deliverLate(g *gathered) {
 			Kept: g.kept, Policy: m.stats.Policies[g.policy].Name, Rescued: g.rescued, Probability: g.share,
 		}
 		if d.Kept {
-			d.mark = newMarker(m.active.Marks, &d)
+			d.mark = newMarker(m.active.Marks, &d, 0)
 		}
 		m.emit(d, m.payloads(g.chain, d.mark))
 	}

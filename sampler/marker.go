@@ -14,7 +14,7 @@ type marker struct {
 	id          wire.TraceID
 	policy      string
 	probability float64
-	threshold   uint64
+	head        uint64 // threshold of an earlier sampler that some span told
 	reasons     Reasons
 	thresholds  bool
 	rootless    bool // no span is a root: the first one stands for it
@@ -26,12 +26,12 @@ type marker struct {
 }
 
 // newMarker returns nil if there is nothing to write.
-func newMarker(marks Marks, d *Delivery) *marker {
+func newMarker(marks Marks, d *Delivery, head uint64) *marker {
 	if marks == (Marks{}) {
 		return nil
 	}
 	return &marker{
-		id: d.TraceID, policy: d.Policy, probability: d.Probability, threshold: tracestate.Threshold(d.Probability),
+		id: d.TraceID, policy: d.Policy, probability: d.Probability, head: head,
 		keys: wire.NewKeySet(nil), reasons: marks.Reasons, thresholds: marks.Thresholds, rootless: !d.Late && !d.Complete,
 	}
 }
@@ -58,8 +58,8 @@ func (m *marker) write(dst, raw []byte) (grown, span []byte) {
 	return dst, dst[start:len(dst):len(dst)]
 }
 
-// traceState returns the tracestate that says with what probability the span has come this far: the smaller one of what
-// it says already, and ours. nil: as it is.
+// traceState returns the tracestate that says with what probability the span has come this far: ours, of what whoever sampled
+// the trace before let pass. nil: as it is.
 //
 // The randomness of the trace must not be below the threshold, or a sampler behind this one would find that we should not have
 // kept it. It can be, if a percentage of hashes decided and nobody had given the trace a randomness: then it is given one, any
@@ -69,18 +69,20 @@ func (m *marker) traceState(state []byte) []byte {
 	if !ok {
 		return nil
 	}
-	set := tracestate.OT{TH: m.threshold, HasTH: true}
-	if ot.HasTH && ot.TH >= set.TH {
+	head := max(ot.TH, m.head)
+	set := tracestate.OT{TH: tracestate.Threshold(m.probability * tracestate.Probability(head)), HasTH: true}
+	set.TH = max(set.TH, head)
+	if ot.HasTH && ot.TH == set.TH {
 		return nil
-	}
-	if !ot.HasRV && policies.Randomness(m.id) < set.TH {
-		if ot.HasTH {
-			return nil // it was sampled by the randomness of its ID, and that is below ours: this is not one trace
-		}
-		set.RV, set.HasRV = randomFrom(set.TH, m.id), true
 	}
 	if ot.HasRV && ot.RV < set.TH {
 		return nil // another span of the trace told another randomness
+	}
+	if !ot.HasRV && policies.Randomness(m.id) < set.TH {
+		if head > 0 {
+			return nil // it was sampled by a randomness that this span does not tell
+		}
+		set.RV, set.HasRV = randomFrom(set.TH, m.id), true
 	}
 	if m.state, ok = tracestate.AppendWith(m.state[:0], state, set); !ok {
 		return nil

@@ -247,6 +247,9 @@ func (r *record) randomness(t *buffer.Trace) {
 	if ot.HasRV && !t.HasRV {
 		t.Randomness, t.HasRV = ot.RV, true
 	}
+	if ot.HasTH {
+		t.Head = max(t.Head, ot.TH)
+	}
 	t.Explicit = t.Explicit || ot.HasRV || ot.HasTH
 }
 
