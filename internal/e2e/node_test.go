@@ -26,6 +26,7 @@ type settings struct {
 	receiver    string // more of the otlp receiver: {grpc: ..., http: ...} is there already
 	wait, after string // decision_wait and decision_wait_after_root_received; default 2s and 500ms
 	lateWindow  string // default 10m: no trace of a test lives twice
+	marks       string // what is written on kept spans, indented by two; default nothing: tests compare the bytes that they sent
 	sampling    string // more lines of the sampling section, indented by two
 	policies    string // default policies of the shop
 	exporters   string // the exporters section, a YAML value
@@ -79,6 +80,7 @@ func configure(t testing.TB, n names, s settings) *node {
 	or(&s.wait, "2s")
 	or(&s.after, "500ms")
 	or(&s.lateWindow, "10m")
+	or(&s.marks, "  reasons: off\n  thresholds: false\n")
 	or(&s.policies, shopPolicies)
 	or(&s.exporters, "{debug: {}}")
 	if s.partitions == 0 {
@@ -89,7 +91,8 @@ func configure(t testing.TB, n names, s settings) *node {
 	fmt.Fprintf(&b, "  spans: {topic: %s, partitions: %d}\n  checkpoints: {topic: %s}\n  rejected: {topic: %s}\n", n.spans, s.partitions, n.checkpoints, n.rejected)
 	b.WriteString(s.kafka)
 	fmt.Fprintf(&b, "receivers:\n  otlp:\n    protocols: {grpc: {endpoint: %q, max_recv_msg_size_mib: 64}, http: {endpoint: %q, max_request_body_size: 67108864}}\n%s", node.grpc, node.http, s.receiver)
-	fmt.Fprintf(&b, "sampling:\n  decision_wait: %s\n  decision_wait_after_root_received: %s\n  late_window: %s\n%s  policies: %s\n", s.wait, s.after, s.lateWindow, s.sampling, s.policies)
+	fmt.Fprintf(&b, "sampling:\n  decision_wait: %s\n  decision_wait_after_root_received: %s\n  late_window: %s\n%s%s  policies: %s\n", s.wait, s.after, s.lateWindow,
+		s.marks, s.sampling, s.policies)
 	fmt.Fprintf(&b, "exporters: %s\n", s.exporters)
 	if s.routes != "" {
 		fmt.Fprintf(&b, "routes: %s\n", s.routes)
