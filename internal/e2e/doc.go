@@ -10,5 +10,6 @@
 // and removes them. They run one after the other: some stop Kafka.
 //
 // They promise that what they compare comes from outside the product: the log is read by a client of its own, requests
-// are taken apart by a reader of their own, and decisions come from the twin.
+// are taken apart by a reader of their own, and decisions come from the twin. The twin has no policies that depend on other
+// traces: their decisions over a crash are held against one undisturbed sampler.Machine.
 package e2e
