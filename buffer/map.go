@@ -38,6 +38,7 @@ type Trace struct {
 	HasRoot  bool
 	HasRV    bool // Randomness is from a tracestate
 	Explicit bool // a tracestate has a randomness or a threshold
+	Early    bool // it is too large to wait any longer
 	Rebuilt  bool // settled before the restart: decided again, not delivered again
 	Spilled  bool // Payload holds the offsets of the records with its spans, not the spans
 }
@@ -55,6 +56,7 @@ type Decided struct {
 	next     uint32
 	Kept     bool
 	Rescued  bool // dropped first, and kept from a late span on
+	Dropped  bool // a drop policy decided
 }
 
 // Map finds open traces and remembered decisions by trace ID.

@@ -49,7 +49,7 @@ func readAdaptive(m *mapping) rule {
 	}
 	s := &r.settings
 	s.period = m.period("adjustment_period", 15_000)
-	s.maxKeys = int(m.positive("max_keys", 500))
+	s.maxKeys = int(m.upTo("max_keys", 500, 20_000))
 	if weight, n := m.number("weight"); n != nil {
 		if weight <= 0 || weight > 1 {
 			m.p.errorf(n, m.sub("weight"), "must be above 0 and at most 1, but is %s", n.Value)

@@ -27,7 +27,7 @@ func readBaselineLatency(m *mapping) rule {
 	}
 	r.least = m.positive("min_traces", 100)
 	r.halfLife = m.period("half_life", 600_000)
-	r.maxKeys = m.positive("max_keys", 200)
+	r.maxKeys = m.upTo("max_keys", 200, 2_000)
 	return r
 }
 

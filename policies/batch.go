@@ -106,6 +106,9 @@ func (b *batch) stake(i, v int) stake {
 	}
 	e.focus = v
 	defer func() { e.focus = -1 }()
+	if spec.alone && !e.movesOwn(v) {
+		return stake{from: e.trace.Head, to: Never}
+	}
 	open, closed := e.without(v, last)
 	s := stake{matters: open != closed, kept: closed, from: e.trace.Head, to: Never}
 	if s.matters || !closed || !e.isSure(last) {
@@ -115,6 +118,15 @@ func (b *batch) stake(i, v int) stake {
 		s.from, s.to = Never-s.to, Never-s.from
 	}
 	return s
+}
+
+// movesOwn reports whether the answer of a valve changes that of its own policy.
+func (e *evaluation) movesOwn(v int) bool {
+	gate := e.plan.policies[e.plan.valves[v].policy].gate
+	e.answers[v] = yes
+	open := gate.open(e)
+	e.answers[v] = no
+	return open != gate.open(e)
 }
 
 // without reports whether the trace is kept with a valve open, and with it closed.

@@ -80,7 +80,7 @@ func units(tokens float64) int64 {
 // refill adds what time has brought. A time before the last one changes nothing.
 func (b *budget) refill(now int64) {
 	if !b.begun {
-		b.last, b.begun = now, true
+		b.last, b.begun, b.period = now, true, now/reachPeriod
 		b.gain = b.capacity
 		return
 	}

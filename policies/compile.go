@@ -18,6 +18,7 @@ type compiler struct {
 	keys     []*keyConditions // in the order of first use
 	byKey    map[string]*keyConditions
 	salts    []salt
+	salted   int  // how often a gate asked for a salt
 	random   bool // a gate asked for a salt or a valve since this was last cleared
 
 	conditions []ottlBits
@@ -77,6 +78,7 @@ func (c *compiler) attribute(key string, condition attributeCondition) *spanBit 
 // salt returns the index of a salt, and notes the threshold of hashes and the step of randomness.
 func (c *compiler) salt(text string, threshold, step uint64) int {
 	c.random = true
+	c.salted++
 	i := slices.IndexFunc(c.salts, func(s salt) bool { return s.text == text })
 	if i < 0 {
 		i = len(c.salts)
@@ -112,8 +114,13 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, cells int) {
 		for i := range policies {
 			if p := &policies[i]; plan.isDrop[i] == drops {
 				c.random, c.policy, c.name, c.firstValve = false, i, p.Name, len(c.valves)
+				salted := c.salted
 				p.compile(c)
 				plan.isRandom[i] = c.random
+				if len(c.valves) == c.firstValve+1 && c.salted == salted {
+					_, needsKept := c.valves[c.firstValve].share.(*diversity)
+					c.valves[c.firstValve].alone = !needsKept
+				}
 				plan.dropsRandom = plan.dropsRandom || drops && c.random
 			}
 		}

@@ -38,7 +38,7 @@ func readDiversity(m *mapping) rule {
 		}
 	}
 	r.traces = m.positive("traces", r.traces)
-	r.most = m.positive("max_fingerprints", r.most)
+	r.most = m.upTo("max_fingerprints", r.most, 100_000)
 	r.period = m.period("period", r.period)
 	r.perPartition = leastFor(r.traces, m.p.options.Partitions)
 	return r
@@ -83,6 +83,18 @@ func (m *mapping) positive(key string, byDefault int64) int64 {
 	return v
 }
 
+// upTo returns a field that holds a whole number above 0 and not above most, or the default if it is absent. What policies remember
+// is in each checkpoint, so there is a limit.
+func (m *mapping) upTo(key string, byDefault, most int64) int64 {
+	v := m.positive(key, byDefault)
+	if v > most {
+		_, n := m.whole(key)
+		m.p.errorf(n, m.sub(key), "is %d; at most %d can be remembered", v, most)
+		return byDefault
+	}
+	return v
+}
+
 // period returns a field that holds a duration of at least a tick, or the default if it is absent.
 func (m *mapping) period(key string, byDefault int64) int64 {
 	v, n := m.duration(key)
@@ -118,19 +130,13 @@ func (r *diversity) compile(c *compiler) gate {
 
 func (r *diversity) newState() valveState { return &diversityState{rule: r, passed: map[uint64]int{}} }
 
-func (r *diversity) kind(t *Trace) uint64 {
-	if r.keys == nil {
-		return shapeOf(t.Shape)
-	}
-	return r.by.of(r.plan, t)
-}
-
 // diversityState is how many traces of each kind were kept in a period.
 type diversityState struct {
 	rule   *diversity
 	period int64 // number of the period
 	passed map[uint64]int
 	claims []kindClaim
+	room   []shapeSpan
 }
 
 type kindClaim struct {
@@ -161,7 +167,7 @@ func (s *diversityState) settle(b *batch, v int) {
 		} else if k.kept {
 			rank = keptAnyway
 		}
-		s.claims = append(s.claims, kindClaim{s.rule.kind(t), t.Randomness, i, rank})
+		s.claims = append(s.claims, kindClaim{s.kind(t), t.Randomness, i, rank})
 	}
 	slices.SortFunc(s.claims, func(a, b kindClaim) int {
 		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.rank, b.rank), cmp.Compare(b.randomness, a.randomness),
@@ -220,6 +226,14 @@ func (s *diversityState) settleKind(b *batch, v int, claims []kindClaim) {
 	if n := passed + kept + granted; n > 0 && !shut {
 		s.passed[kind] = min(n, s.rule.perPartition)
 	}
+}
+
+func (s *diversityState) kind(t *Trace) (kind uint64) {
+	if s.rule.keys == nil {
+		kind, s.room = shapeOf(t.Shape, s.room)
+		return kind
+	}
+	return s.rule.by.of(s.rule.plan, t)
 }
 
 func (s *diversityState) appendTo(b []byte) []byte {

@@ -20,6 +20,7 @@ type kind struct {
 
 	onTop  bool // allowed only in the list itself
 	shared bool // its answer depends on other traces
+	chance bool // its answer depends on the trace ID alone
 }
 
 // kinds lists the policy types, those used most in front.
@@ -31,7 +32,7 @@ func kinds() []kind {
 		{name: "string_attribute", example: "{key: http.route, values: [/checkout]}", read: readStringAttribute},
 		{name: "numeric_attribute", example: "{key: http.response.status_code, min_value: 500}", read: readNumericAttribute},
 		{name: "boolean_attribute", example: "{key: cache.hit, value: false}", read: readBooleanAttribute},
-		{name: "probabilistic", example: "{sampling_percentage: 1}", read: readProbabilistic},
+		{name: "probabilistic", example: "{sampling_percentage: 1}", read: readProbabilistic, chance: true},
 		{name: "span_count", example: "{min_spans: 2}", read: readSpanCount},
 		{name: "trace_state", example: "{key: vendor, values: [debug]}", read: readTraceState},
 		{name: "trace_flags", read: readTraceFlags},
@@ -55,7 +56,7 @@ func kinds() []kind {
 const (
 	deepest   = 32     // policies within policies
 	mostSteps = 200000 // nodes visited
-	mostCells = 4096   // ranges of hashes that a probability is the sum of, see compile
+	mostCells = 1024   // ranges of hashes that a probability is the sum of, see compile
 )
 
 type parser struct {
@@ -212,7 +213,7 @@ func (p *parser) kind(m *mapping) *kind {
 		if k.onTop && m.depth > 0 {
 			p.errorf(n, m.sub("type"), "%s works only in the list itself, not within another policy; use and instead", name)
 		}
-		if p.alone && (k.onTop || k.shared) {
+		if p.alone && (k.onTop || k.shared || k.chance) {
 			p.errorf(n, m.sub("type"), "%s cannot be asked about a single late span; use policies that look at a span, such as status_code", name)
 		}
 		return k

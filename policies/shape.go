@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -40,39 +41,38 @@ func (p *Plan) AppendShape(shape []byte, s *wire.Span, c *Context) []byte {
 	return append(shape, b[:]...)
 }
 
-// shapeOf returns the hash of a trace's shape.
-func shapeOf(shape []byte) uint64 {
-	type span struct{ id, parent, what uint64 }
-	spans := make([]span, 0, len(shape)/shapeBytes)
-	at := make(map[uint64]uint64, len(shape)/shapeBytes)
+type shapeSpan struct{ id, parent, what, edge uint64 }
+
+// shapeOf returns the hash of a trace's shape, and the room it needed, for the next.
+func shapeOf(shape []byte, room []shapeSpan) (uint64, []shapeSpan) {
+	spans := room[:0]
 	for ; len(shape) >= shapeBytes; shape = shape[shapeBytes:] {
-		s := span{
-			binary.LittleEndian.Uint64(shape), binary.LittleEndian.Uint64(shape[8:]), binary.LittleEndian.Uint64(shape[16:]),
-		}
-		spans = append(spans, s)
-		// A server span may have its client's ID: then it is the parent of the spans below, and so is whoever has the larger hash.
-		at[s.id] = max(at[s.id], s.what)
+		spans = append(spans, shapeSpan{
+			binary.LittleEndian.Uint64(shape), binary.LittleEndian.Uint64(shape[8:]), binary.LittleEndian.Uint64(shape[16:]), 0,
+		})
 	}
-	edges := make([]uint64, 0, len(spans))
+	// A server span may have its client's ID: whoever has the larger hash is the parent of the spans below.
+	slices.SortFunc(spans, func(x, y shapeSpan) int { return cmp.Or(cmp.Compare(x.id, y.id), cmp.Compare(y.what, x.what)) })
 	var b [16]byte
-	for _, s := range spans {
+	for i, s := range spans {
 		parent := uint64(1) // not among the spans
 		if s.parent == 0 {
 			parent = 0
-		} else if what, ok := at[s.parent]; ok {
-			parent = what
+		} else if at, ok := slices.BinarySearchFunc(spans, s.parent, func(x shapeSpan, id uint64) int { return cmp.Compare(x.id, id) }); ok {
+			parent = spans[at].what
 		}
 		binary.LittleEndian.PutUint64(b[:], parent)
 		binary.LittleEndian.PutUint64(b[8:], s.what)
-		edges = append(edges, xxhash.Sum64(b[:]))
+		spans[i].edge = xxhash.Sum64(b[:])
 	}
-	slices.Sort(edges)
-	edges = slices.Compact(edges)
+	slices.SortFunc(spans, func(x, y shapeSpan) int { return cmp.Compare(x.edge, y.edge) })
 	var d xxhash.Digest
 	d.Reset()
-	for _, e := range edges {
-		binary.LittleEndian.PutUint64(b[:], e)
-		_, _ = d.Write(b[:8])
+	for i, s := range spans {
+		if i == 0 || s.edge != spans[i-1].edge {
+			binary.LittleEndian.PutUint64(b[:], s.edge)
+			_, _ = d.Write(b[:8])
+		}
 	}
-	return d.Sum64()
+	return d.Sum64(), spans
 }

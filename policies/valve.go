@@ -24,6 +24,9 @@ type valve struct {
 	// shut is what the valve answers a trace that it does not matter to: what closes its policy.
 	shut answer
 
+	// alone is set if nothing else in its policy goes by chance, and it need not know who is kept without it: then a trace that
+	// does not pass the rest of the policy has nothing at stake, whatever its randomness.
+	alone bool
 	// least makes the valve go by how little random a trace is, see compiler.least.
 	least bool
 

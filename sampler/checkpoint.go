@@ -65,10 +65,12 @@ type LongTrace struct {
 	// Reread is set if it began at or after ReplayFrom, so that its spans are read again, and before StateAt. If it is due by then
 	// when they are, this is how it was decided.
 	Reread bool
+	// Rescued and Dropped are as in buffer.Decided.
+	Rescued, Dropped bool
 }
 
 func longTrace(d *buffer.Decided) LongTrace {
-	return LongTrace{ID: d.ID, LastSeen: d.LastSeen, Kept: d.Kept, Policy: d.Policy, Share: d.Share}
+	return LongTrace{ID: d.ID, LastSeen: d.LastSeen, Kept: d.Kept, Policy: d.Policy, Share: d.Share, Rescued: d.Rescued, Dropped: d.Dropped}
 }
 
 // checkpointVersion is the first byte of the encoding. A reader refuses versions that it does not know.
@@ -108,12 +110,11 @@ func (c *Checkpoint) MarshalBinary() ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(c.Long)))
 	for _, l := range c.Long {
 		b = append(b, l.ID[:]...)
-		v := uint64(l.Policy) << 2
-		if l.Kept {
-			v |= 1
-		}
-		if l.Reread {
-			v |= 2
+		v := uint64(l.Policy) << 4
+		for bit, set := range []bool{l.Kept, l.Reread, l.Rescued, l.Dropped} {
+			if set {
+				v |= 1 << bit
+			}
 		}
 		b = binary.AppendUvarint(b, v)
 		b = binary.AppendVarint(b, l.LastSeen)
@@ -148,7 +149,7 @@ func (c *Checkpoint) UnmarshalBinary(b []byte) error {
 	for n := d.count(18); n > 0; n-- {
 		l := LongTrace{ID: d.id()}
 		v := d.uvarint()
-		l.Kept, l.Reread, l.Policy = v&1 != 0, v&2 != 0, uint32(v>>2)
+		l.Kept, l.Reread, l.Rescued, l.Dropped, l.Policy = v&1 != 0, v&2 != 0, v&4 != 0, v&8 != 0, uint32(v>>4)
 		l.LastSeen = d.varint()
 		if l.Kept {
 			if l.Share = math.Float64frombits(d.uint64()); !(l.Share > 0 && l.Share <= 1) {

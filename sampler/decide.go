@@ -5,19 +5,22 @@ import (
 	"thresher/policies"
 )
 
+// refuses reports whether no policy is asked about a trace: the Collector does not keep what is too large.
+func (s *policySet) refuses(t *buffer.Trace) bool { return t.Early && s.Plan.Strict() }
+
 // settleDue lets the traces that are due, and in no deadline list any more, compete: those of each set among themselves.
 func (m *Machine) settleDue() {
 	for _, s := range m.sets {
 		if s == nil || !s.Plan.Stateful() {
 			continue
 		}
-		s.batch, s.decided = s.batch[:0], 0
+		s.batch, s.shapes, s.decided = s.batch[:0], s.shapes[:0], 0
 		for _, ref := range m.due {
-			if t := m.traces.Trace(ref); t.Set == s.no {
+			if t := m.traces.Trace(ref); t.Set == s.no && !s.refuses(t) {
 				s.batch = append(s.batch, m.trace(t, s, t.Deadline))
 			}
 		}
-		if len(s.batch) > 0 && m.snapshots.covers(s.batch[0].Due, false) {
+		if len(s.batch) > 0 && m.snapshots.covers(s.batch[0].Due) {
 			s.matcher.Settle(s.batch)
 		}
 	}
@@ -33,7 +36,9 @@ func (m *Machine) trace(t *buffer.Trace, s *policySet, due int64) policies.Trace
 		v.Spans += uint64(t.Repeats)
 	}
 	if !t.Shape.Empty() {
-		v.Shape = m.traces.Pages.AppendTo(nil, t.Shape)
+		start := len(s.shapes)
+		s.shapes = m.traces.Pages.AppendTo(s.shapes, t.Shape)
+		v.Shape = s.shapes[start:]
 	}
 	return v
 }
@@ -47,29 +52,25 @@ func head(t *buffer.Trace) uint64 {
 }
 
 // decide asks the policies about an open trace that is in no deadline list any more, hands it out, and remembers the decision.
-func (m *Machine) decide(ref buffer.Ref, early bool) {
+func (m *Machine) decide(ref buffer.Ref) {
 	t := m.traces.Trace(ref)
 	s := m.sets[t.Set]
 	v := &s.verdict
 	due := t.Deadline
-	if early {
+	if t.Early && s.tick == 1 {
 		due = m.tau
 	}
-	covered, competed := m.snapshots.covers(due, early), -1
-	if covered && s.Plan.Stateful() {
-		if early {
-			s.batch, s.decided = append(s.batch[:0], m.trace(t, s, due)), 0
-			s.matcher.Settle(s.batch)
-		}
+	covered, competed := m.snapshots.covers(due), -1
+	switch {
+	case s.refuses(t):
+		v.Refuse()
+	case covered && s.Plan.Stateful():
 		competed = s.decided
 		s.decided++
 		s.matcher.DecideSettled(competed, v)
-	} else {
+	default:
 		m.single = m.trace(t, s, due)
 		s.matcher.Decide(&m.single, v)
-	}
-	if early && s.Plan.Strict() {
-		v.Refuse()
 	}
 	keep, policy, share := v.Keep, uint32(0), v.Probability
 	if v.Policy >= 0 {
@@ -77,38 +78,39 @@ func (m *Machine) decide(ref buffer.Ref, early bool) {
 	}
 	if l, ok := m.snapshots.recalled[t.ID]; ok && !covered {
 		keep, policy, share = l.Kept, l.Policy, l.Share
+		v.Keep, v.Dropped, v.Probability = l.Kept, l.Dropped, l.Share
 	}
 	if !t.Rebuilt {
-		m.countDecision(t, s, early, policy)
+		m.countDecision(t, s, policy)
 		switch {
 		case !keep && !m.limits.DeliverDropped:
 			m.queue.set(t.Seq, settled)
 		case m.wasDelivered(DeliveredKey{Offset(t.FirstOffset), t.ID, false}):
 			m.queue.set(t.Seq, delivered)
 		default:
-			m.deliver(t, s, early, policy, competed)
+			m.deliver(t, s, policy, competed)
 		}
 	}
 	s.words.Free(t.Matches)
 	if s != m.active && s.words.Len() == 0 {
-		m.sets[s.no] = nil
+		m.retire(s)
 	}
 	m.traces.Decide(ref, buffer.Decided{
-		LastSeen: t.LastSeen, Age: age(t.LastSeen, t.FirstTime), Policy: policy, Kept: keep, Share: share,
+		LastSeen: t.LastSeen, Age: age(t.LastSeen, t.FirstTime), Policy: policy, Kept: keep, Share: share, Dropped: v.Dropped,
 	})
 }
 
-func (m *Machine) countDecision(t *buffer.Trace, s *policySet, early bool, policy uint32) {
+func (m *Machine) countDecision(t *buffer.Trace, s *policySet, policy uint32) {
 	st := &m.stats
 	st.InFlight -= uint64(t.Spans)
-	if early {
+	if t.Early {
 		st.EarlyTraces++
 	}
 	if !t.HasRoot {
 		st.RootlessTraces++
 	}
 	waited := m.tau - t.FirstTime
-	if !early {
+	if !t.Early {
 		waited = t.Deadline - t.FirstTime // when it was due, whenever the log told that the time had come
 	}
 	i := 0
@@ -151,11 +153,11 @@ func (m *Machine) wasDelivered(k DeliveredKey) bool {
 }
 
 // deliver hands out a decided trace. competed is its place in the batch of its set, -1 if it has none.
-func (m *Machine) deliver(t *buffer.Trace, s *policySet, early bool, policy uint32, competed int) {
+func (m *Machine) deliver(t *buffer.Trace, s *policySet, policy uint32, competed int) {
 	v := &s.verdict
 	d := Delivery{
 		Seq: t.Seq, TraceID: t.ID, Offset: Offset(t.FirstOffset), Kept: v.Keep,
-		Policy: m.stats.Policies[policy].Name, Probability: v.Probability, Complete: v.Complete, Early: early,
+		Policy: m.stats.Policies[policy].Name, Probability: v.Probability, Complete: v.Complete, Early: t.Early,
 	}
 	for i, name := range s.names {
 		if v.Matches(i) {
@@ -166,7 +168,7 @@ func (m *Machine) deliver(t *buffer.Trace, s *policySet, early bool, policy uint
 		d.Why = m.why(t, s, competed)
 	}
 	if d.Kept {
-		d.mark = newMarker(s.Marks, &d, head(t))
+		d.mark = newMarker(s.Marks, &d, t)
 	}
 	if t.Spilled {
 		m.queue.wait(t.Seq, 1)
@@ -188,7 +190,7 @@ func (m *Machine) deliverLate(g *gathered) {
 			Kept: g.kept, Policy: m.stats.Policies[g.policy].Name, Rescued: g.rescued, Probability: g.share,
 		}
 		if d.Kept {
-			d.mark = newMarker(m.active.Marks, &d, 0)
+			d.mark = newMarker(m.active.Marks, &d, nil)
 		}
 		m.emit(d, m.payloads(g.chain, d.mark))
 	}

@@ -54,7 +54,7 @@ func FuzzCheckpoint(f *testing.F) {
 		c.Next = c.Resume + Resume(rnd.Int64N(1000))
 		for range rnd.IntN(5) {
 			c.Delivered = append(c.Delivered, DeliveredKey{Offset(c.Resume) + Offset(rnd.IntN(1000)), [16]byte{byte(rnd.Uint32())}, rnd.IntN(2) == 0})
-			c.Long = append(c.Long, LongTrace{[16]byte{byte(rnd.Uint32())}, rnd.Int64(), rnd.IntN(2) == 0, rnd.Uint32N(100), 0, rnd.IntN(2) == 0})
+			c.Long = append(c.Long, LongTrace{[16]byte{byte(rnd.Uint32())}, rnd.Int64(), rnd.IntN(2) == 0, rnd.Uint32N(100), 0, rnd.IntN(2) == 0, rnd.IntN(2) == 0, rnd.IntN(2) == 0})
 			if l := &c.Long[len(c.Long)-1]; l.Kept {
 				l.Share = 1 - rnd.Float64()
 			}

@@ -85,7 +85,8 @@ type policySet struct {
 	// together: batch. Otherwise tick is 1.
 	tick    int64
 	batch   []policies.Trace
-	decided int // how many of the batch are decided
+	shapes  []byte // of the batch
+	decided int    // how many of the batch are decided
 }
 
 // New returns a machine that begins at the start of a log, or at a place before which nothing matters. The error says
@@ -145,7 +146,7 @@ func Restore(l Limits, s Settings, c *Checkpoint) (*Machine, error) {
 	m.snapshots.restore(m, c)
 	for _, t := range c.Long {
 		if t.Reread {
-			if !samePolicies {
+			if !samePolicies || int(t.Policy) >= len(m.stats.Policies) {
 				t.Policy = 0
 			}
 			m.snapshots.recall(t)
@@ -154,7 +155,7 @@ func Restore(l Limits, s Settings, c *Checkpoint) (*Machine, error) {
 		if open, decided := m.traces.Find(&t.ID); open != 0 || decided != 0 || t.ID == (wire.TraceID{}) {
 			continue // an earlier life of the trace comes first; later ones are read from the log
 		}
-		d := buffer.Decided{ID: t.ID, LastSeen: t.LastSeen, Kept: t.Kept, Share: t.Share, Age: age(t.LastSeen, c.ReplayFrom-1)}
+		d := buffer.Decided{ID: t.ID, LastSeen: t.LastSeen, Kept: t.Kept, Share: t.Share, Rescued: t.Rescued, Dropped: t.Dropped, Age: age(t.LastSeen, c.ReplayFrom-1)}
 		if samePolicies && int(t.Policy) < len(m.stats.Policies) {
 			d.Policy = t.Policy
 		}
@@ -185,7 +186,15 @@ func (m *Machine) swap(s Settings) {
 	}
 	m.snapshots.use(m)
 	if old.words.Len() == 0 {
-		m.sets[old.no] = nil
+		m.retire(old)
+	}
+}
+
+// retire forgets a set that no open trace began under.
+func (m *Machine) retire(s *policySet) {
+	m.sets[s.no] = nil
+	for i, n := range s.matcher.Failed() {
+		m.stats.Policies[s.policyNo[i]].Failed += n
 	}
 }
 
@@ -381,7 +390,7 @@ func (m *Machine) fire(t int64, bytes int) (more bool) {
 			if bytes < 0 {
 				return true
 			}
-			m.decide(m.due[m.dueNext], false)
+			m.decide(m.due[m.dueNext])
 		}
 		if !m.deadlines.due(m.tau) {
 			break
@@ -496,7 +505,7 @@ func (m *Machine) Checkpoint() *Checkpoint {
 			return
 		}
 		if l.Reread = first >= c.ReplayFrom; later[l.ID] {
-			l.Kept, l.Policy, l.Share = false, 0, 0
+			l.Kept, l.Policy, l.Share, l.Rescued = false, 0, 0, false
 		}
 		c.Long = append(c.Long, l)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 
+	"thresher/buffer"
 	"thresher/internal/tracestate"
 	"thresher/internal/wire"
 	"thresher/policies"
@@ -15,6 +16,8 @@ type marker struct {
 	policy      string
 	probability float64
 	head        uint64 // threshold of an earlier sampler that some span told
+	rv          uint64 // randomness that some span told
+	hasRV       bool
 	reasons     Reasons
 	thresholds  bool
 	rootless    bool // no span is a root: the first one stands for it
@@ -26,14 +29,19 @@ type marker struct {
 }
 
 // newMarker returns nil if there is nothing to write.
-func newMarker(marks Marks, d *Delivery, head uint64) *marker {
+// t is the trace, nil for late spans.
+func newMarker(marks Marks, d *Delivery, t *buffer.Trace) *marker {
 	if marks == (Marks{}) {
 		return nil
 	}
-	return &marker{
-		id: d.TraceID, policy: d.Policy, probability: d.Probability, head: head,
+	m := &marker{
+		id: d.TraceID, policy: d.Policy, probability: d.Probability,
 		keys: wire.NewKeySet(nil), reasons: marks.Reasons, thresholds: marks.Thresholds, rootless: !d.Late && !d.Complete,
 	}
+	if t != nil {
+		m.head, m.rv, m.hasRV = head(t), t.Randomness, t.HasRV
+	}
+	return m
 }
 
 // write returns the span with what is to be on it, which it appends to dst if it is not the span as it is.
@@ -72,13 +80,20 @@ func (m *marker) traceState(state []byte) []byte {
 	head := max(ot.TH, m.head)
 	set := tracestate.OT{TH: tracestate.Threshold(m.probability * tracestate.Probability(head)), HasTH: true}
 	set.TH = max(set.TH, head)
-	if ot.HasTH && ot.TH == set.TH {
+	if ot.HasTH && ot.TH == set.TH && (ot.HasRV || !m.hasRV) {
 		return nil
 	}
 	if ot.HasRV && ot.RV < set.TH {
 		return nil // another span of the trace told another randomness
 	}
-	if !ot.HasRV && policies.Randomness(m.id) < set.TH {
+	switch {
+	case ot.HasRV:
+	case m.hasRV:
+		if m.rv < set.TH {
+			return nil
+		}
+		set.RV, set.HasRV = m.rv, true
+	case policies.Randomness(m.id) < set.TH:
 		if head > 0 {
 			return nil // it was sampled by a randomness that this span does not tell
 		}

@@ -60,6 +60,9 @@ func (h *memory) before(m *Machine, t int64) {
 	if !m.active.Plan.Stateful() {
 		return
 	}
+	if len(h.recalled) > 0 && t > h.from+m.maxWait {
+		h.recalled = nil // nothing that is open can be due by then
+	}
 	at := (t - 1) - (t-1)%snapshotEvery
 	if n := len(h.taken); at <= h.from || n > 0 && at <= h.taken[n-1].at {
 		return
@@ -128,8 +131,5 @@ func (h *memory) recall(t LongTrace) {
 	}
 }
 
-// covers reports whether a decision is made from the state: not one that was due before the state is as of. What is decided
-// early, at the time of a record, comes after what is due then.
-func (h *memory) covers(due int64, early bool) bool {
-	return due > h.from || early && due == h.from
-}
+// covers reports whether a decision is made from the state: not one that was due before the state is as of.
+func (h *memory) covers(due int64) bool { return due > h.from }

@@ -203,9 +203,24 @@ func (r *record) add(ref buffer.Ref, t *buffer.Trace, raw []byte) {
 		}
 	}
 	t.LastOffset = int64(r.offset)
-	if s.MaxTraceBytes > 0 && t.SpanBytes > s.MaxTraceBytes {
+	if s.MaxTraceBytes > 0 && t.SpanBytes > s.MaxTraceBytes && !t.Early {
+		r.tooLarge(ref, t, s)
+	}
+}
+
+// tooLarge makes a trace be decided at once; with the others of this tick, if policies depend on them.
+func (r *record) tooLarge(ref buffer.Ref, t *buffer.Trace, s *policySet) {
+	m := r.m
+	t.Early = true
+	if s.tick == 1 {
 		m.deadlines.remove(t)
-		m.decide(ref, true)
+		m.decide(ref)
+		return
+	}
+	if d := s.deadline(m.tau + 1); d < t.Deadline {
+		m.deadlines.remove(t)
+		t.Deadline = d
+		m.deadlines.add(ref, t)
 	}
 }
 
@@ -295,7 +310,7 @@ func (r *record) follow(ref buffer.Ref, d *buffer.Decided, raw []byte) {
 // rescue_on and no drop policy decided.
 func (r *record) rescues(d *buffer.Decided, bytes int) bool {
 	m, s := r.m, r.m.active
-	if d.Kept || d.Policy != 0 {
+	if d.Kept || d.Dropped {
 		return false
 	}
 	if len(s.rescueNo) == 0 {
