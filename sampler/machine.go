@@ -234,6 +234,24 @@ func (m *Machine) numbers(names []string) []uint32 {
 	return numbers
 }
 
+// fresh returns the place that a policy has in the statistics of a new machine, 0 if it is not of the set.
+func (s *policySet) fresh(name string) uint32 {
+	no := uint32(1)
+	seen := map[string]bool{}
+	for _, names := range [][]string{s.names, s.Plan.RescueNames()} {
+		for _, n := range names {
+			switch {
+			case n == name:
+				return no
+			case !seen[n]:
+				seen[n] = true
+				no++
+			}
+		}
+	}
+	return 0
+}
+
 // deadline returns when a trace of the set is decided that may wait until t.
 func (s *policySet) deadline(t int64) int64 {
 	if over := t % s.tick; over != 0 {
@@ -507,6 +525,7 @@ func (m *Machine) Checkpoint() *Checkpoint {
 		if l.Reread = first >= c.ReplayFrom; later[l.ID] {
 			l.Kept, l.Policy, l.Share, l.Rescued = false, 0, 0, false
 		}
+		l.Policy = m.active.fresh(m.stats.Policies[l.Policy].Name)
 		c.Long = append(c.Long, l)
 	}
 	// A decision matters if it holds at the resume offset, or if spans of its trace are read again before it.
