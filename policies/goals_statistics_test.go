@@ -76,7 +76,7 @@ func TestGoalsAreHeld(t *testing.T) {
 
 func checkGoal(t *testing.T, goal statGoal, partitions int, load statLoad) {
 	t.Helper()
-	const periods, length = 24, 15
+	const periods, length = 20, 15
 	f := newFleet(t, policyList("adaptive, adaptive: {keys: [http.route], "+goal.field+"}"), Options{Partitions: partitions})
 	c := newCrowd(f.plan, 4)
 	var out []fate

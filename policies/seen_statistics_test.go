@@ -158,9 +158,9 @@ func TestCompositeSharesAreHeld(t *testing.T) {
 			}
 		}
 	}
-	// Errors that have passed with all others leave their own share to the rest of them. Those that their own share has no room for pass
-	// with all others if there is room; if not, these are more random.
-	if first, last := byCase["errors first"], byCase["errors last"]; first+2 > last {
+	// Of errors alone 24.4 would pass: those that their own share has no room for pass with all others, like these. Errors that have passed
+	// with all others leave their own share to the rest of them.
+	if first, last := byCase["errors first"], byCase["errors last"]; first < 26 || first+2 > last {
 		t.Errorf("spans/s of errors: before all %.1f, after all %.1f", first, last)
 	}
 	if all := byCase["room for all"]; all < 43 {
