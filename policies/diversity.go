@@ -77,7 +77,7 @@ func (m *mapping) positive(key string, byDefault int64) int64 {
 		return byDefault
 	}
 	if v == 0 {
-		m.p.errorf(n, m.sub(key), "is 0; write at least 1, or remove it for %d", byDefault)
+		m.p.errorf(n, m.sub(key), "is 0; write at least 1")
 		return byDefault
 	}
 	return v

@@ -22,7 +22,7 @@ func readBytesLimiting(m *mapping) rule { return readLimiter(m, "bytes", "100000
 func readLimiter(m *mapping, unit, example string) rule {
 	r := &limiter{unit: unit, partitions: max(m.p.options.Partitions, 1), strict: m.p.options.Strict}
 	m.required(unit+"_per_second", example)
-	r.rate = m.positive(unit+"_per_second", 0)
+	r.rate = m.positive(unit+"_per_second", 1)
 	r.burst, _ = m.whole("burst_capacity")
 	if r.burst == 0 {
 		r.burst = 2 * min(r.rate, math.MaxInt64/2) // as the Collector

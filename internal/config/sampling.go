@@ -29,7 +29,8 @@ type Sampling struct {
 	Strict bool
 	// FirstMatch is sample_on_first_match.
 	FirstMatch bool
-	// Marks are what is written on kept spans: reasons on the root span and thresholds, unless the file says otherwise.
+	// Marks are what is written on kept spans: reasons on the root span and, unless Strict, thresholds, if the file does not say
+	// otherwise.
 	Marks sampler.Marks
 }
 
@@ -118,6 +119,9 @@ func (r *reader) sampling(key, n *yaml.Node, path string) {
 	}
 	w := decode(r.d, key, n, path, &block)
 	r.lateWindow(w, &block, key, n, path)
+	if set, _ := get(n, "thresholds"); set == nil && block.Compat == compatStrict {
+		block.Thresholds = false // the Collector's limits do not know with what probability they keep a trace
+	}
 	r.cfg.Sampling = Sampling{
 		DecisionWait:          block.DecisionWait,
 		DecisionWaitAfterRoot: block.DecisionWaitAfterRoot,
