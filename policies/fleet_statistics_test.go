@@ -1,3 +1,7 @@
+// The statistics have one goroutine each and decide millions of traces, so the race detector would find nothing and take minutes.
+
+//go:build !race
+
 package policies
 
 import (
@@ -5,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,7 +64,7 @@ func (f *fleet) tick(now int64, traces []Trace, out []fate) []fate {
 		f.parts[p] = append(f.parts[p], traces[i])
 		f.at[p] = append(f.at[p], i)
 	}
-	out = append(out[:0], make([]fate, len(traces))...)
+	out = slices.Grow(out[:0], len(traces))[:len(traces)]
 	for p, m := range f.matchers {
 		if len(f.parts[p]) == 0 {
 			continue
@@ -80,7 +85,16 @@ type crowd struct {
 	explicit float64 // share whose tracestate gives the randomness
 	plan     *Plan
 	matcher  *Matcher
-	known    map[string][]uint64
+	known    map[likeness][]uint64
+
+	traces []Trace // of the last visits
+	who    []visit
+}
+
+// A likeness is what conditions and keys see of a visit.
+type likeness struct {
+	route  int
+	failed bool
 }
 
 // A visit is what the spans of a trace have in common with those of others.
@@ -92,7 +106,7 @@ type visit struct {
 }
 
 func newCrowd(plan *Plan, seed uint64) *crowd {
-	return &crowd{rnd: rand.New(rand.NewPCG(seed, 77)), plan: plan, matcher: plan.NewMatcher(), known: map[string][]uint64{}}
+	return &crowd{rnd: rand.New(rand.NewPCG(seed, 77)), plan: plan, matcher: plan.NewMatcher(), known: map[likeness][]uint64{}}
 }
 
 func (c *crowd) trace(v visit) Trace {
@@ -109,7 +123,7 @@ func (c *crowd) trace(v visit) Trace {
 
 // matches returns what the spans leave. Traces alike share it: deciding does not write to it.
 func (c *crowd) matches(v visit) []uint64 {
-	key := fmt.Sprint(v.route, v.failed)
+	key := likeness{v.route, v.failed}
 	m, known := c.known[key]
 	if !known {
 		m = make([]uint64, c.plan.Words())
@@ -126,21 +140,22 @@ func (c *crowd) matches(v visit) []uint64 {
 	return m
 }
 
-// visits returns a Poisson number of them: most routes rare, one in twenty failed, most traces small.
-func (c *crowd) visits(rates []float64, factor float64) (list []Trace, who []visit) {
+// visits returns a Poisson number of them, until the next call: most routes rare, one in twenty failed, most traces small.
+func (c *crowd) visits(rates []float64, factor float64) ([]Trace, []visit) {
+	c.traces, c.who = c.traces[:0], c.who[:0]
 	for route, rate := range rates {
 		for range poisson(c.rnd, rate*factor) {
-			who = append(who, visit{
+			c.who = append(c.who, visit{
 				route: route, failed: c.rnd.IntN(20) == 0, spans: min(1+uint64(5*math.Exp(c.rnd.NormFloat64())), 20),
 				ms: 1 + uint64(100*c.rnd.ExpFloat64()),
 			})
 		}
 	}
-	c.rnd.Shuffle(len(who), func(i, j int) { who[i], who[j] = who[j], who[i] })
-	for _, v := range who {
-		list = append(list, c.trace(v))
+	c.rnd.Shuffle(len(c.who), func(i, j int) { c.who[i], c.who[j] = c.who[j], c.who[i] })
+	for _, v := range c.who {
+		c.traces = append(c.traces, c.trace(v))
 	}
-	return list, who
+	return c.traces, c.who
 }
 
 // policyList writes a list of policies without names.

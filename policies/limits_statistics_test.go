@@ -1,3 +1,5 @@
+//go:build !race
+
 package policies
 
 import (
@@ -45,6 +47,7 @@ const (
 // or 75 % if what is offered is about the limit and a partition has less than a trace a second: then its share is now too small, and
 // now not used.
 func TestLimitsAreHeld(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []struct {
 		text string
 		size int // of a span

@@ -17,7 +17,7 @@ import (
 
 // TestRandom compares the compiled circuit with the naive interpreter, for random lists and random traces.
 func TestRandom(t *testing.T) {
-	for seed := range uint64(1500) {
+	for seed := range uint64(1200) {
 		checkRandom(t, seed)
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)

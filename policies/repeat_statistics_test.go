@@ -1,3 +1,5 @@
+//go:build !race
+
 package policies
 
 import (
@@ -27,6 +29,7 @@ func statDay(c *crowd, tick int) []Trace {
 
 // A restart at any tick changes nothing: the state holds all that decisions to come depend on.
 func TestRestartChangesNothing(t *testing.T) {
+	t.Parallel()
 	for _, l := range statLists() {
 		for _, partitions := range []int{1, 16} {
 			steady, restarted := newFleet(t, l.text, Options{Partitions: partitions}), newFleet(t, l.text, Options{Partitions: partitions})
@@ -69,6 +72,7 @@ func TestRestartChangesNothing(t *testing.T) {
 
 // Traces of a tick compete by what they are, not by who came first.
 func TestOrderWithinATickIsNothing(t *testing.T) {
+	t.Parallel()
 	for _, l := range statLists() {
 		sorted, shuffled := newFleet(t, l.text, Options{Partitions: 2}), newFleet(t, l.text, Options{Partitions: 2})
 		c, order := newCrowd(sorted.plan, 7), rand.New(rand.NewPCG(8, 8))

@@ -1,3 +1,5 @@
+//go:build !race
+
 package policies
 
 import (
@@ -9,6 +11,7 @@ import (
 // Of each kind as many traces pass as wanted, or all if there are not more, but for one case in a thousand; and in no case more than
 // each partition may pass.
 func TestEachKindIsSeen(t *testing.T) {
+	t.Parallel()
 	for _, wanted := range []int{1, 5, 20} {
 		for _, partitions := range []int{1, 16, 64, 256} {
 			text := policyList(fmt.Sprintf("diversity, diversity: {fingerprint: [http.route], traces: %d, period: 1h, max_fingerprints: 100000}", wanted))
@@ -16,8 +19,7 @@ func TestEachKindIsSeen(t *testing.T) {
 			c := newCrowd(f.plan, 1)
 			most := leastFor(int64(wanted), partitions) * partitions
 			for i, there := range []int{1, wanted, wanted + 1, 3 * wanted, 50 * wanted} {
-				kinds := max(40_000/there, 20)
-				kinds = min(kinds, 4000)
+				kinds := min(max(25_000/there, 20), 4000)
 				kept := make([]int, kinds)
 				var out []fate
 				for tick := range there {
@@ -52,6 +54,7 @@ func TestEachKindIsSeen(t *testing.T) {
 
 // When every trace is of another kind, diversity closes: no more kinds pass in a period than max_fingerprints.
 func TestKindsThatExplodeDoNotPass(t *testing.T) {
+	t.Parallel()
 	for _, partitions := range []int{1, 16} {
 		f := newFleet(t, policyList("diversity, diversity: {fingerprint: [http.route], traces: 2, period: 1m, max_fingerprints: 50}"),
 			Options{Partitions: partitions})
@@ -80,6 +83,7 @@ func TestKindsThatExplodeDoNotPass(t *testing.T) {
 
 // Traces ten times slower than their like are found, and of ordinary ones about as many pass as the quantile says.
 func TestSlowTracesAreFound(t *testing.T) {
+	t.Parallel()
 	for _, partitions := range []int{1, 16, 256} {
 		for _, quantile := range []float64{0.9, 0.99} {
 			text := policyList(fmt.Sprintf("baseline_latency, baseline_latency: {keys: [http.route], quantile: %g, min_traces: 40, half_life: 5m}", quantile))
@@ -133,6 +137,7 @@ func TestSlowTracesAreFound(t *testing.T) {
 // Shares of a composite are held, in the order of policy_order, and so is the total. Offered are 44 spans a second of errors and 880 of
 // all. A share is that of a second and is not saved up, so a part of it is not used, at most 20 % of all.
 func TestCompositeSharesAreHeld(t *testing.T) {
+	t.Parallel()
 	byCase := map[string]float64{}
 	for _, x := range []struct {
 		name, order string

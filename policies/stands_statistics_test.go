@@ -1,3 +1,5 @@
+//go:build !race
+
 package policies
 
 import (
@@ -10,6 +12,7 @@ import (
 // Each trace, if it can be kept at all, stands on average over the IDs that it could have had for one trace: itself. This asks about one
 // trace in one tick, with all others as they are, what TestKeptTracesStandForAll asks about their sum.
 func TestATraceStandsForItself(t *testing.T) {
+	t.Parallel()
 	for _, l := range statLists() {
 		for _, partitions := range []int{1, 64} {
 			var byID, explicit deviation

@@ -1,3 +1,5 @@
+//go:build !race
+
 package policies
 
 import (
@@ -7,8 +9,6 @@ import (
 
 	"thresher/internal/tracestate"
 )
-
-const statEpoch = 1_000_000_000 // of partition time, milliseconds
 
 const (
 	statErrors    = "status_code, status_code: {status_codes: [ERROR]}"
@@ -78,27 +78,12 @@ func statLists() []statList {
 	}
 }
 
-// A deviation is how far estimates are from the truth, by run.
-type deviation struct{ n, sum, squares float64 }
-
-func (d *deviation) add(x float64) { d.n++; d.sum += x; d.squares += x * x }
-
-func (d *deviation) mean() float64 { return d.sum / d.n }
-
-// bar is the standard error of the mean.
-func (d *deviation) bar() float64 {
-	return math.Sqrt(max(d.squares/d.n-d.mean()*d.mean(), 0)/d.n) + 1e-12
-}
-
-func (d *deviation) String() string {
-	return fmt.Sprintf("%+.2f %% +- %.2f (z %+.1f)", 100*d.mean(), 100*d.bar(), d.mean()/d.bar())
-}
-
 // What is kept stands for all there was: the sum of 1/probability is on average the number of traces, and so it is of what else is
 // counted, such as spans, and of a part of the traces, such as rare routes. With 150 seeds the mean of no list is more than 1 % off, and
 // only of lists that mix several limits and percentages it is at all: there the limit of a trace depends a little on its own hash. See
 // the deviations with -v.
 func TestKeptTracesStandForAll(t *testing.T) {
+	t.Parallel()
 	for _, l := range statLists() {
 		for _, partitions := range []int{1, 64} {
 			var traces, spans, heavy, rare deviation
