@@ -43,4 +43,8 @@
 // trace began after the beginning of the reading, all spans that decided it are read again. If it began before, it has lived
 // longer than DecisionWait, was decided before the checkpoint, and is in Checkpoint.Long. What began before R is settled and is
 // only rebuilt; what began at R or later is decided again and delivered, unless Checkpoint.Delivered has it.
+//
+// Policies that depend on other traces depend on all earlier decisions. The checkpoint has what they knew at an earlier time,
+// reading begins two waits before that, and every decision due later is made again, with the same traces in competition: see
+// memory.
 package sampler
