@@ -140,7 +140,7 @@ func TestBudgetsWithinOne(t *testing.T) {
 	require.InDelta(t, 9, spent[0]+spent[1], 0.6, "of 10, which are not saved up")
 }
 
-// Time in one step or in many brings the same.
+// Time in one step or in many brings the same, also with restarts between.
 func TestBudgetRefill(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	for range 500 {
@@ -153,6 +153,9 @@ func TestBudgetRefill(t *testing.T) {
 		for range 100 {
 			now += rnd.Int64N(3000)
 			many.refill(now)
+			restarted := newBudget(rate, 1e6, 1e6)
+			restarted.decode(&stateDecoder{b: many.appendTo(nil)})
+			require.Equal(t, many, restarted)
 		}
 		one.refill(now)
 		many.gain, one.gain = 0, 0 // of the last step

@@ -65,6 +65,7 @@ func statLists() []statList {
 		{"diversity, limit", policyList(statDiversity, statRate)},
 		{"limit, diversity", policyList(statRate, statDiversity)},
 		{"diversity of a chance", policyList(statAnd(statOther, statDiversity), statTenth)},
+		{"diversity of a chance, limit", policyList(statAnd(statOther, statDiversity), statRate)},
 		{"composite", policyList(statComposite(80, statErrors, statSlow, "always_sample"))},
 		{"composite of chances", policyList(statComposite(80, statErrors, statOther))},
 		{"composite of chances beside one", policyList(statComposite(80, statErrors, statOther), statTenth)},
