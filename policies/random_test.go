@@ -58,7 +58,7 @@ func checkRandom(t *testing.T, seed uint64) {
 		if !(v.Probability > 0 && v.Probability <= 1) || v.Probability != 1 && !strings.Contains(text, "probabilistic") {
 			t.Errorf("%s\nprobability %v", text, v.Probability)
 		}
-		if v.Keep && tt.explicit && !o.Strict && !strings.Contains(text, "force") {
+		if v.Keep && tt.explicit && !o.Strict {
 			checkThreshold(t, text, o, tt, v.Probability)
 		}
 		for i, w := range m.Explain(trace, nil) {
