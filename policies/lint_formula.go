@@ -1,6 +1,9 @@
 package policies
 
-import "math"
+import (
+	"math"
+	"strings"
+)
 
 // A formula is what a prover knows of the traces that pass a policy: every, some, between, found or unknown.
 type formula any
@@ -80,7 +83,7 @@ func (p *prover) read(of *Policy) formula {
 	case *probabilistic:
 		// However chance is drawn, a larger percentage passes what a smaller one does. That 0 % pass one trace ID in 2^64 is
 		// passed over.
-		return newBetween(between{"chance " + r.salt, 0, percentRank(r.percent), 1, percentRank(100)})
+		return newBetween(between{chance + r.salt, 0, percentRank(r.percent), 1, percentRank(100)})
 	case *spanCount:
 		most := uint64(math.MaxUint64)
 		if r.most > 0 {
@@ -94,7 +97,7 @@ func (p *prover) read(of *Policy) formula {
 	case *andRule:
 		return p.every(p.formulasOf(r.within))
 	case *dropRule:
-		return p.every(p.formulasOf(r.within))
+		return turned(p.every(p.formulasOf(r.within)))
 	case *forceRule:
 		time := newBetween(between{"time", timeRank(r.from), timeRank(r.until) - 1, 0, math.MaxUint64})
 		return p.every(append(p.formulasOf(r.within), time))
@@ -102,7 +105,7 @@ func (p *prover) read(of *Policy) formula {
 		return p.some(p.formulasOf(r.within))
 	case *notRule:
 		// A formula does not tell no from failed, which stays failed.
-		if f, ok := p.opposite(p.formula(&r.within[0])); ok && plain(&r.within[0]) {
+		if f, ok := p.opposite(turned(p.formula(&r.within[0]))); ok && plain(&r.within[0]) {
 			return f
 		}
 	case *composite:
@@ -111,6 +114,38 @@ func (p *prover) read(of *Policy) formula {
 		return unknown{of.Text}
 	}
 	return unknown{}
+}
+
+const (
+	chance       = "chance "
+	littleChance = "little chance "
+)
+
+// turned tells chance within a not or a drop apart from chance outside: there the least random traces pass, see compiler.least,
+// so what one percentage passes says nothing about the other.
+func turned(f formula) formula {
+	switch f := f.(type) {
+	case every:
+		return every(turnedAll(f))
+	case some:
+		return some(turnedAll(f))
+	case between:
+		if salt, is := strings.CutPrefix(f.about, chance); is {
+			f.about = littleChance + salt
+		} else if salt, is := strings.CutPrefix(f.about, littleChance); is {
+			f.about = chance + salt
+		}
+		return f
+	}
+	return f
+}
+
+func turnedAll(list []formula) []formula {
+	all := make([]formula, len(list))
+	for i, f := range list {
+		all[i] = turned(f)
+	}
+	return all
 }
 
 func (p *prover) latency(r *latency) formula {
