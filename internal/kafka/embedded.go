@@ -24,6 +24,8 @@ type EmbeddedOptions struct {
 	// RetentionBytes bounds the data of all partitions together, on disk, give or take a quarter and what comes in
 	// within some seconds; 1 GiB if 0.
 	RetentionBytes int64
+	// Now is the broker's clock; time.Now if nil. Tests let hours of log pass with it.
+	Now func() time.Time
 }
 
 // Embedded is a Kafka broker in this process, for the demo and for tests. It is no database: what a crash of the
@@ -61,6 +63,9 @@ func startEmbedded(o EmbeddedOptions, extra ...kfake.Opt) (*Embedded, error) {
 	if o.RetentionBytes == 0 {
 		o.RetentionBytes = 1 << 30
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	// Whole segments are removed, so they must be small against what is kept.
 	retain := max(o.RetentionBytes/int64(o.Partitions), 256<<10)
 	segment := min(max(retain/4, 64<<10), 64<<20)
@@ -86,7 +91,7 @@ func startEmbedded(o EmbeddedOptions, extra ...kfake.Opt) (*Embedded, error) {
 	}
 	s := newStamper()
 	e.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		s.stamp(req.(*kmsg.ProduceRequest), time.Now().UnixMilli())
+		s.stamp(req.(*kmsg.ProduceRequest), o.Now().UnixMilli())
 		return nil, nil, false
 	})
 	e.cluster.ControlKey(int16(kmsg.CreateTopics), func(req kmsg.Request) (kmsg.Response, error, bool) {
