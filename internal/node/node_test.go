@@ -47,6 +47,7 @@ type backend struct {
 	mu     sync.Mutex
 	spans  map[string]int // by trace and span
 	last   map[string]ptrace.Span
+	said   map[string][]string // why they are kept
 	refuse error
 }
 
@@ -54,7 +55,7 @@ func startBackend(t *testing.T) *backend {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	b := &backend{addr: l.Addr().String(), server: grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20)),
-		spans: map[string]int{}, last: map[string]ptrace.Span{}}
+		spans: map[string]int{}, last: map[string]ptrace.Span{}, said: map[string][]string{}}
 	ptraceotlp.RegisterGRPCServer(b.server, b)
 	done := make(chan struct{})
 	go func() {
@@ -71,15 +72,12 @@ func (b *backend) Export(_ context.Context, req ptraceotlp.ExportRequest) (ptrac
 	if b.refuse != nil {
 		return ptraceotlp.NewExportResponse(), b.refuse
 	}
-	for _, rs := range req.Traces().ResourceSpans().All() {
-		for _, ss := range rs.ScopeSpans().All() {
-			for _, s := range ss.Spans().All() {
-				name := spanName(s.TraceID(), twin.SpanKey{ID: s.SpanID(), Server: s.Kind() == ptrace.SpanKindServer})
-				b.spans[name]++
-				b.last[name] = s
-			}
-		}
-	}
+	eachSpan(req.Traces(), func(s ptrace.Span) {
+		name := nameOf(s)
+		b.spans[name]++
+		b.last[name] = s
+		b.said[name] = append(b.said[name], reasonOn(s))
+	})
 	return ptraceotlp.NewExportResponse(), nil
 }
 
