@@ -4,6 +4,7 @@
 //	request ──► Splitter ──► one fragment a partition: again a valid request
 //	pieces (group numbers, span bytes) ──► Assembler ──► resource_spans of a valid request
 //	bytes of strangers ──► Validate, ValidateResource, ValidateScope
+//	spans, headers ──► RemarshalledSpan, RemarshalledResource, RemarshalledScope: how large pdata would write them
 //
 // It promises that the bytes of spans, resources, scopes and schema URLs come out as they went in, unknown fields
 // included; that nothing allocates in steady state except output that the caller keeps; that no input makes it panic,
