@@ -73,8 +73,7 @@ func (s *stream) to(t *testing.T, seconds int, nodes ...*live) {
 	for range seconds {
 		s.until += time.Second
 		s.clock.ms.Store(s.began + s.until.Milliseconds())
-		var g errgroup.Group
-		g.SetLimit(16)
+		var parts [8][]byte // requests behind each other are a request
 		for i := 0; ; i++ {
 			if s.next == nil {
 				r := s.s.Next()
@@ -83,9 +82,12 @@ func (s *stream) to(t *testing.T, seconds int, nodes ...*live) {
 			if s.next.At >= s.until {
 				break
 			}
-			node, data := nodes[i%len(nodes)], s.next.Data
-			g.Go(func() error { return node.post(data) })
+			parts[i%len(parts)] = append(parts[i%len(parts)], s.next.Data...)
 			s.next = nil
+		}
+		var g errgroup.Group
+		for i, part := range parts {
+			g.Go(func() error { return nodes[i%len(nodes)].post(part) })
 		}
 		require.NoError(t, g.Wait())
 	}
