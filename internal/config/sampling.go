@@ -2,6 +2,8 @@ package config
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -117,7 +119,7 @@ func (r *reader) sampling(key, n *yaml.Node, path string) {
 	if isNull(n) {
 		n = &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}
 	}
-	w := decode(r.d, key, n, path, &block)
+	w := decode(r.d, key, r.reasons(n, path), path, &block)
 	r.lateWindow(w, &block, key, n, path)
 	if set, _ := get(n, "thresholds"); set == nil && block.Compat == compatStrict {
 		block.Thresholds = false // the Collector's limits do not know with what probability they keep a trace
@@ -139,6 +141,30 @@ func (r *reader) sampling(key, n *yaml.Node, path string) {
 	if n.Kind == yaml.MappingNode {
 		r.policies(key, n, path)
 	}
+}
+
+// reasons takes false for off, which it is in YAML 1.1: that is how tools such as Helm write it. n is left as it is.
+func (r *reader) reasons(n *yaml.Node, path string) *yaml.Node {
+	_, value := get(n, "reasons")
+	if value == nil {
+		return n
+	}
+	typed := value
+	if retyped := r.d.retyped[value]; retyped != nil { // from the environment
+		typed = retyped
+	}
+	if typed.Kind != yaml.ScalarNode || typed.ShortTag() != "!!bool" {
+		return n
+	}
+	off := *value
+	off.Tag, off.Value = "!!str", "off"
+	if !strings.EqualFold(typed.Value, "false") {
+		r.d.add(value, sub(path, "reasons"), "is %s; write off, root or all", typed.Value)
+	}
+	copied := *n
+	copied.Content = slices.Clone(n.Content)
+	copied.Content[slices.Index(copied.Content, value)] = &off
+	return &copied
 }
 
 func (r *reader) lateWindow(w *walker, block *samplingBlock, key, n *yaml.Node, path string) {
