@@ -54,11 +54,15 @@ func (g *timedGate) open(e *evaluation) answer {
 	return g.within.open(e)
 }
 
-// Expires returns when the force policies in the list end, by name, in Unix milliseconds of partition time.
-func (p *Plan) Expires() map[string]int64 {
-	ends := map[string]int64{}
+// A Term is when a force policy is in force, in Unix milliseconds of partition time: from From, and before Until.
+type Term struct{ From, Until int64 }
+
+// Terms returns those of the force policies in the list, by name.
+func (p *Plan) Terms() map[string]Term {
+	terms := map[string]Term{}
 	for _, i := range p.forces {
-		ends[p.names[i]] = p.policies[i].rule.(*forceRule).until
+		r := p.policies[i].rule.(*forceRule)
+		terms[p.names[i]] = Term{r.from, r.until}
 	}
-	return ends
+	return terms
 }

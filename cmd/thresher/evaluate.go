@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +15,7 @@ import (
 	"thresher/internal/evaluate"
 	"thresher/internal/tracefile"
 	"thresher/internal/wire"
+	"thresher/policies"
 )
 
 // evaluateOptions are the flags of evaluate.
@@ -21,7 +23,7 @@ type evaluateOptions struct {
 	config, processor, compat, output, explain string
 }
 
-func newEvaluate(getenv func(string) (string, bool)) *cobra.Command {
+func newEvaluate(getenv func(string) (string, bool), now func() time.Time) *cobra.Command {
 	var o evaluateOptions
 	cmd := &cobra.Command{
 		Use:   "evaluate -c FILE INPUT...",
@@ -60,16 +62,20 @@ has mistakes.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			from := config.PoliciesFrom{Processor: o.processor, Compat: o.compat, Getenv: getenv}
-			policies, err := config.LoadPolicies(o.config, cmd.InOrStdin(), from)
+			p, err := config.LoadPolicies(o.config, cmd.InOrStdin(), from)
 			if err != nil {
 				return report(cmd.ErrOrStderr(), err)
 			}
+			in := &input{stderr: cmd.ErrOrStderr()}
+			for _, path := range args {
+				tracefile.ReadFile(cmd.Context(), path, cmd.InOrStdin(), in)
+			}
 			if o.output != "json" {
-				for _, w := range policies.Warnings {
-					fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d: warning: %s: %s\n", policies.File, w.Line, w.Path, w.Msg)
+				for _, w := range byLine(append(p.Warnings, outOfTerm(p, &in.store, now())...)) {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d: warning: %s: %s\n", p.File, w.Line, w.Path, w.Msg)
 				}
 			}
-			return o.run(cmd.Context(), policies, args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.run(cmd.Context(), p, in, cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
@@ -103,11 +109,30 @@ func (o *evaluateOptions) check(args []string) error {
 	return nil
 }
 
-func (o *evaluateOptions) run(ctx context.Context, p *config.Policies, inputs []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	in := &input{stderr: stderr}
-	for _, path := range inputs {
-		tracefile.ReadFile(ctx, path, stdin, in)
+// outOfTerm warns of force policies that force nothing, now or in the time of the traces: else who looks for what they keep would wonder.
+func outOfTerm(p *config.Policies, store *evaluate.Store, now time.Time) (all []config.Warning) {
+	section := "sampling"
+	if p.Processor != "" {
+		section = "processors." + p.Processor
 	}
+	from, to, some := store.Decided(p)
+	forces(p.Plan, section, func(w config.Warning, term policies.Term) {
+		switch {
+		case some && term.Until <= from:
+			w.Msg += fmt.Sprintf(" ended at %s, and these traces are decided from %s on, so it keeps none of them", inUTC(term.Until), inUTC(from))
+		case some && term.From > to:
+			w.Msg += fmt.Sprintf(" begins at %s, and these traces are decided until %s, so it keeps none of them", inUTC(term.From), inUTC(to))
+		case term.Until <= now.UnixMilli():
+			w.Msg += fmt.Sprintf(" ended at %s: it keeps traces of before that here, and none that comes now", inUTC(term.Until))
+		default:
+			return
+		}
+		all = append(all, w)
+	})
+	return all
+}
+
+func (o *evaluateOptions) run(ctx context.Context, p *config.Policies, in *input, stdout io.Writer) error {
 	if err := ctx.Err(); err != nil {
 		return errors.New("stopped before all was read")
 	}

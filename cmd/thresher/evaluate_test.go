@@ -185,3 +185,31 @@ func TestEvaluateUsage(t *testing.T) {
 		}
 	}
 }
+
+// Nobody should have to wonder why a force policy forces nothing.
+func TestEvaluateTellsOfForcesOutOfTerm(t *testing.T) {
+	const forced = `sampling:
+  decision_wait: 10s
+  policies:
+    - {name: never, type: status_code, status_code: {status_codes: [OK]}}
+    - {name: incident, type: force, force: {%s, force_sub_policy: [{type: always_sample}]}}
+`
+	// The traces end within 2 s from 2023-11-14T22:13:20Z on.
+	for term, want := range map[string]string{
+		`until: 2023-11-14T22:13:30Z`:                             `ended at 2023-11-14T22:13:30Z, and these traces are decided from 2023-11-14T22:13:30Z on, so it keeps none of them`,
+		`until: 2023-11-14T22:13:31Z`:                             `ended at 2023-11-14T22:13:31Z: it keeps traces of before that here, and none that comes now`,
+		`until: 2029-01-01T00:00:00Z`:                             `ended at 2029-01-01T00:00:00Z: it keeps traces of before that here, and none that comes now`,
+		`until: 2031-01-01T00:00:00Z`:                             ``,
+		`from: 2030-01-01T00:00:00Z, until: 2031-01-01T00:00:00Z`: `begins at 2030-01-01T00:00:00Z, and these traces are decided until 2023-11-14T22:13:33Z, so it keeps none of them`,
+	} {
+		path := write(t, fmt.Sprintf(forced, term))
+		r := thresher(t, parts{now: clock("2030-01-01T00:00:00Z")}, traces(), "evaluate", "-c", path, "--output", "totals", "-")
+		require.Equal(t, 0, r.status, r.stderr)
+		if want != "" {
+			want = path + `:5: warning: sampling.policies[1]: "incident" ` + want + "\n"
+		}
+		assert.Equal(t, want, r.stderr, term)
+		r = thresher(t, parts{now: clock("2030-01-01T00:00:00Z")}, traces(), "evaluate", "-c", path, "--output", "json", "-")
+		assert.Empty(t, r.stderr)
+	}
+}

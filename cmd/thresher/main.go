@@ -98,6 +98,6 @@ yours below "sampling:".`,
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%v", err) })
 	root.AddCommand(newDemo(do.demo), newRun(getenv, do), newValidate(getenv, do.now), newVersion())
-	root.AddCommand(newEvaluate(getenv), newTest(getenv))
+	root.AddCommand(newEvaluate(getenv, do.now), newTest(getenv))
 	return root
 }

@@ -13,6 +13,7 @@ import (
 
 	"thresher/internal/config"
 	"thresher/internal/export"
+	"thresher/policies"
 )
 
 func newValidate(getenv func(string) (string, bool), now func() time.Time) *cobra.Command {
@@ -77,20 +78,36 @@ func report(stderr io.Writer, err error) error {
 
 // warnings are those of the configuration and what only a clock can tell, in the order of the lines.
 func warnings(cfg *config.Config, now time.Time) []config.Warning {
-	all := slices.Clone(cfg.Warnings)
-	ends := cfg.Plan.Expires()
-	for i, p := range cfg.Plan.Policies() {
-		if end, expires := ends[p.Name]; expires && end <= now.UnixMilli() {
-			all = append(all, config.Warning{
-				Line: p.Line, Path: fmt.Sprintf("sampling.policies[%d]", i),
-				Msg: fmt.Sprintf("%q ended at %s, so it keeps nothing any more; remove it, or write a later until",
-					p.Name, time.UnixMilli(end).UTC().Format(time.RFC3339)),
-			})
-		}
-	}
+	return byLine(append(slices.Clone(cfg.Warnings), ended(cfg.Plan, "sampling", now)...))
+}
+
+func byLine(all []config.Warning) []config.Warning {
 	slices.SortStableFunc(all, func(a, b config.Warning) int { return cmp.Compare(a.Line, b.Line) })
 	return all
 }
+
+// ended warns of force policies whose time is over. section is where the policies are.
+func ended(plan *policies.Plan, section string, now time.Time) (all []config.Warning) {
+	forces(plan, section, func(w config.Warning, term policies.Term) {
+		if term.Until <= now.UnixMilli() {
+			w.Msg += fmt.Sprintf(" ended at %s, so it keeps nothing any more; remove it, or write a later until", inUTC(term.Until))
+			all = append(all, w)
+		}
+	})
+	return all
+}
+
+// forces gives out the force policies of a list, each with a warning to finish.
+func forces(plan *policies.Plan, section string, each func(config.Warning, policies.Term)) {
+	terms := plan.Terms()
+	for i, p := range plan.Policies() {
+		if term, forced := terms[p.Name]; forced {
+			each(config.Warning{Line: p.Line, Path: fmt.Sprintf("%s.policies[%d]", section, i), Msg: fmt.Sprintf("%q", p.Name)}, term)
+		}
+	}
+}
+
+func inUTC(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
 
 // summarize says what a configuration runs.
 func summarize(out io.Writer, cfg *config.Config) {

@@ -77,6 +77,27 @@ func (s *Store) Decide(ctx context.Context, p *config.Policies, o Options, each 
 	return r.results()
 }
 
+// Decided returns between which times the traces are decided, in Unix milliseconds, and false if there are none.
+func (s *Store) Decided(p *config.Policies) (from, to int64, some bool) {
+	if len(s.traces) == 0 {
+		return 0, 0, false
+	}
+	longest := p.Sampling.DecisionWait.Milliseconds()
+	shortest := longest
+	switch root := p.Sampling.DecisionWaitAfterRoot.Milliseconds(); {
+	case p.Sampling.MaxTraceBytes > 0:
+		shortest = 0
+	case root > 0:
+		shortest = min(root, longest)
+	}
+	from = math.MaxInt64
+	for i := range s.traces {
+		end := millis(s.traces[i].end)
+		from, to = min(from, end+shortest), max(to, end+longest+policies.Tick)
+	}
+	return from, to, true
+}
+
 func millis(nanos uint64) int64 { return int64(nanos / 1e6) }
 
 func settings(p *config.Policies) sampler.Settings {
