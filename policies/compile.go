@@ -23,6 +23,7 @@ type compiler struct {
 
 	conditions []ottlBits
 	latencies  []strictLatency
+	size       *traceSize // nil if no policy asks
 	slots      []slot
 
 	policy     int    // index of the policy in the list that is being compiled
@@ -210,7 +211,12 @@ func (p *Plan) layOut(c *compiler) {
 		word++
 	}
 	p.bitWords, p.words = word, word+len(c.slots)
-	if len(c.latencies) > 0 {
+	if c.size != nil {
+		c.size.word = p.words
+		p.scan.size = c.size
+		p.words += sizeWords
+	}
+	if len(c.latencies) > 0 { // the last, see MatchSpan
 		p.words += durationWords
 	}
 	p.keys = wire.NewKeySet(keys)

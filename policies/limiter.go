@@ -13,6 +13,7 @@ type limiter struct {
 	burst      int64
 	partitions int
 	strict     bool
+	size       *traceSize // of bytes that the Collector would count; nil: those of the spans on the wire
 }
 
 func readRateLimiting(m *mapping) rule { return readLimiter(m, "spans", "1000") }
@@ -42,7 +43,12 @@ func together(partitions int) string {
 	return fmt.Sprintf(" (%d partitions together)", partitions)
 }
 
-func (r *limiter) compile(c *compiler) gate { return c.valve(r, r.text(), 0) }
+func (r *limiter) compile(c *compiler) gate {
+	if r.strict && r.unit == "bytes" {
+		r.size = c.traceSize()
+	}
+	return c.valve(r, r.text(), 0)
+}
 
 func (r *limiter) newState() valveState {
 	p := float64(r.partitions)
@@ -50,7 +56,10 @@ func (r *limiter) newState() valveState {
 }
 
 func (r *limiter) cost(t *Trace) uint64 {
-	if r.unit == "bytes" {
+	switch {
+	case r.size != nil:
+		return r.size.of(t.Matches)
+	case r.unit == "bytes":
 		return t.Bytes
 	}
 	return t.Spans

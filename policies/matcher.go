@@ -10,7 +10,7 @@ type Matcher struct {
 	e      evaluation
 
 	view   SpanView // for OTTL, nil if no policy needs it
-	failed []uint64 // by policy
+	errors []string // by condition: what it said of a span that it could not be evaluated for, until that is taken
 
 	states  []valveState // by valve
 	batch   batch
@@ -23,9 +23,13 @@ func (m *Matcher) Plan() *Plan { return m.plan }
 
 // A Context is what a span stands in.
 type Context struct {
-	Resource, Scope []byte   // headers, as wire.Walk gives them; only OTTL looks at them
+	Resource, Scope []byte   // headers, as wire.Walk gives them; only OTTL and strict bytes_limiting look at them
 	Matches         []uint64 // what MatchResource left for the resource
 	Now             int64    // partition time, Unix milliseconds
+
+	// ResourceNo and ScopeNo tell the ResourceSpans and ScopeSpans messages of a trace apart, also those with equal headers. They
+	// grow: each message has a number above those of the messages that begin before it.
+	ResourceNo, ScopeNo uint64
 }
 
 // MatchResource puts into matches, which has Plan.Words words, what a resource's attributes contribute. The keys of
@@ -68,6 +72,9 @@ func (m *Matcher) MatchSpan(s *wire.Span, c *Context, matches []uint64) {
 			resource = resource[p.bitWords:]
 		}
 		p.capture(matches[p.bitWords:], resource, s)
+	}
+	if scan.size != nil {
+		scan.size.add(s, c, matches)
 	}
 	if len(p.latencies) > 0 {
 		p.lasts(s, matches[p.words-durationWords:], bits)

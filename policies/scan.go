@@ -16,6 +16,7 @@ type scan struct {
 	states   []stateCondition
 	columns  [][]column // by index of the key
 	caches   int        // number of columns that have a cache
+	size     *traceSize // nil if no policy looks at the size that the Collector sees
 }
 
 // A column holds the conditions on one attribute key whose bits are in one word.

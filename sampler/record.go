@@ -23,6 +23,10 @@ type record struct {
 	newScope            bool
 	damaged             error // the resource cannot be decoded, so none of its spans can be
 
+	// messages are the ResourceSpans and ScopeSpans with spans so far; resourceNo and scopeNo are the numbers of the latest. They tell
+	// messages with equal headers apart, of all records. A machine that reads the log again gives others, to the same effect.
+	messages, resourceNo, scopeNo uint64
+
 	span  wire.Span
 	attrs []wire.Attr
 	where policies.Context // of the span
@@ -83,11 +87,15 @@ func (r *record) number() {
 	until := r.m.tau + r.m.maxWait
 	if r.newResource {
 		r.newResource = false
+		r.messages++
+		r.resourceNo = r.messages
 		r.resourceID = r.m.traces.Headers.Intern(r.resource, until)
 		_, r.damaged = r.bits(r.m.active)
 	}
 	if r.newScope {
 		r.newScope = false
+		r.messages++
+		r.scopeNo = r.messages
 		r.scopeID = r.m.traces.Headers.Intern(r.scope, until)
 	}
 }
@@ -249,7 +257,9 @@ func (r *record) contribute(s *policySet, t *buffer.Trace, raw []byte) {
 // stand fills in what the current span stands in.
 func (r *record) stand(s *policySet) {
 	bits, _ := r.bits(s) // the resource was found sound when it came
-	r.where = policies.Context{Resource: r.resource, Scope: r.scope, Matches: bits, Now: r.m.tau}
+	r.where = policies.Context{
+		Resource: r.resource, Scope: r.scope, Matches: bits, Now: r.m.tau, ResourceNo: r.resourceNo, ScopeNo: r.scopeNo,
+	}
 }
 
 // randomness takes what the tracestate of the current span says about sampling into its trace. The first span that has a

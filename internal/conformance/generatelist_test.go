@@ -160,6 +160,31 @@ func (m *lister) fill(p *policy) {
 	}
 }
 
+// aim sets what limits on bytes let through at once, mostly near the size of a trace, as the peer counts it or as Thresher does:
+// to the byte, or within a tenth. It reports whether there are such limits.
+func (g *generator) aim(l *list, t *trace) (aimed bool) {
+	l.all(func(p *policy) {
+		if p.Type != "bytes_limiting" || g.chance(4) {
+			return
+		}
+		size := (&reference{q: pick(g, allQuirks, allQuirks, noQuirks), t: t, pieces: t.pieces()}).size()
+		p.Burst = max(1, size+pick(g, -1, 0, 0, 1, g.Int64N(9)-4, g.Int64N(size/5)-size/10))
+		aimed = true
+	})
+	return aimed
+}
+
+// aimed reports whether a limit on bytes is near the size of a trace as the peer counts it.
+func (l *list) aimed(t *trace) (near bool) {
+	l.all(func(p *policy) {
+		if p.Type == "bytes_limiting" && p.Rate != plenty {
+			size := (&reference{q: allQuirks, t: t, pieces: t.pieces()}).size()
+			near = near || max(p.burst()-size, size-p.burst()) <= size/10
+		}
+	})
+	return near
+}
+
 // key picks one of the keys; seldom one that has values of another type, or that nothing has.
 func (m *lister) key(usual []string) string {
 	if m.chance(25) {

@@ -22,10 +22,6 @@ const (
 
 	noQuirks  quirks = 0
 	allQuirks        = tracestateRandomness<<1 - 1
-
-	// strictQuirks are those that `compat: strict` restores. The size of a trace stays that of its spans: as what is counted
-	// and charged for everywhere else.
-	strictQuirks = allQuirks &^ bytesSize
 )
 
 func (q quirks) String() string {

@@ -210,6 +210,43 @@ func TestStrictSeesSpansAsTheyCame(t *testing.T) {
 	assert.True(t, decide(t, store(t, list...), p, Options{})[0].Kept)
 }
 
+// The Collector counts the resource in each message that comes, and the scope in each part of it. Were spans of equal resources and
+// scopes put together, the trace would be smaller.
+func TestStrictSeesMessagesAsTheyCame(t *testing.T) {
+	var s Store
+	size := 0
+	id := byte(0)
+	for range 2 {
+		td := ptrace.NewTraces()
+		for range 2 {
+			rs := td.ResourceSpans().AppendEmpty()
+			rs.Resource().Attributes().PutStr("service.name", "shop")
+			for _, scope := range []string{"a", "b", "b", "a"} {
+				ss := rs.ScopeSpans().AppendEmpty()
+				ss.Scope().SetName(scope)
+				for range 2 {
+					id++
+					one := ss.Spans().AppendEmpty()
+					one.SetTraceID(pcommon.TraceID{1})
+					one.SetSpanID(pcommon.SpanID{id})
+				}
+			}
+		}
+		b, err := (&ptrace.ProtoMarshaler{}).MarshalTraces(td)
+		require.NoError(t, err)
+		size += len(b)
+		require.NoError(t, s.Add(b))
+	}
+	for limit, kept := range map[int]bool{size: true, size - 1: false} {
+		p := load(t, fmt.Sprintf("sampling: {compat: strict, policies: [{name: small, type: bytes_limiting,"+
+			" bytes_limiting: {bytes_per_second: 1, burst_capacity: %d}}]}\n", limit))
+		got := decide(t, &s, p, Options{})
+		require.Len(t, got, 1)
+		assert.Equal(t, 32, got[0].Spans)
+		assert.Equal(t, kept, got[0].Kept, "%d bytes, a limit of %d", size, limit)
+	}
+}
+
 func TestTraceOverItsSize(t *testing.T) {
 	p := load(t, "sampling: {maximum_trace_size_bytes: 1000, policies: [{name: all, type: always_sample}]}\n")
 	got := decide(t, store(t, spans{id: 1, padding: 400, count: 10}, spans{id: 2, end: 1}), p, Options{})

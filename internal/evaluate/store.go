@@ -15,9 +15,10 @@ type Store struct {
 	spans  []span
 	slabs  [][]byte
 
-	headers [][]byte
-	numbers map[string]uint32
-	scratch wire.Scratch
+	headers  [][]byte
+	numbers  map[string]uint32
+	messages uint64 // ResourceSpans and ScopeSpans messages so far
+	scratch  wire.Scratch
 }
 
 // stored is a trace.
@@ -27,6 +28,8 @@ type stored struct {
 	spans       int
 	bytes       uint64
 	start, end  uint64 // Unix nanoseconds; the smallest and largest known, 0: none
+
+	resourceNo, scopeNo uint64 // of the messages that its last span came in
 }
 
 // span is a span message in a slab.
@@ -34,6 +37,8 @@ type span struct {
 	slab, at, size  uint32
 	resource, scope uint32
 	next            uint32 // the next span of the trace plus 1, or 0
+
+	newResource, newScope bool // it came in another message than the span of the trace before it
 }
 
 // slabSize is what memory for spans comes in. A larger span has a slab of its own.
@@ -93,6 +98,8 @@ type adder struct {
 	resource, scope []byte
 	resourceID      uint32 // plus 1; 0: not known yet
 	scopeID         uint32
+	resourceNo      uint64 // of the message
+	scopeNo         uint64
 	damaged         error // the resource or scope, so no span of it can be taken
 	ofResource      error
 	scan            wire.Span
@@ -103,12 +110,16 @@ type adder struct {
 
 func (a *adder) Resource(header []byte) error {
 	a.resource, a.resourceID = header, 0
+	a.s.messages++
+	a.resourceNo = a.s.messages
 	a.ofResource = wire.ValidateResource(header)
 	return nil
 }
 
 func (a *adder) Scope(header []byte) error {
 	a.scope, a.scopeID = header, 0
+	a.s.messages++
+	a.scopeNo = a.s.messages
 	if a.damaged = a.ofResource; a.damaged == nil {
 		a.damaged = wire.ValidateScope(header)
 	}
@@ -138,7 +149,7 @@ func (a *adder) Span(raw []byte) error {
 	if a.scopeID == 0 {
 		a.scopeID = a.s.number(a.scope) + 1
 	}
-	a.s.add(raw, a.resourceID-1, a.scopeID-1, &a.scan)
+	a.s.add(raw, a)
 	return nil
 }
 
@@ -156,10 +167,9 @@ func (s *Store) number(header []byte) uint32 {
 	return n
 }
 
-// AppendTo appends the header of a number: the Store is the wire.Headers of its spans.
-func (s *Store) AppendTo(dst []byte, id uint32) []byte { return append(dst, s.headers[id]...) }
-
-func (s *Store) add(raw []byte, resource, scope uint32, scan *wire.Span) {
+// add takes the span that was scanned last.
+func (s *Store) add(raw []byte, from *adder) {
+	scan := &from.scan
 	no, ok := s.byID[scan.TraceID]
 	if !ok {
 		if s.byID == nil {
@@ -170,8 +180,12 @@ func (s *Store) add(raw []byte, resource, scope uint32, scan *wire.Span) {
 		s.traces = append(s.traces, stored{id: scan.TraceID})
 	}
 	slab, at := s.copy(raw)
-	s.spans = append(s.spans, span{slab: slab, at: at, size: uint32(len(raw)), resource: resource, scope: scope})
 	t := &s.traces[no]
+	s.spans = append(s.spans, span{
+		slab: slab, at: at, size: uint32(len(raw)), resource: from.resourceID - 1, scope: from.scopeID - 1,
+		newResource: t.resourceNo != from.resourceNo, newScope: t.scopeNo != from.scopeNo,
+	})
+	t.resourceNo, t.scopeNo = from.resourceNo, from.scopeNo
 	number := uint32(len(s.spans))
 	if t.first == 0 {
 		t.first = number
@@ -200,17 +214,36 @@ func (s *Store) copy(raw []byte) (slab, at uint32) {
 
 func (s *Store) raw(sp *span) []byte { return s.slabs[sp.slab][sp.at : sp.at+sp.size : sp.at+sp.size] }
 
-// record puts a trace together as one record of the log. Spans stay in the order in which they came: with compat: strict the
-// duration that a latency policy goes by depends on it.
+// record puts a trace together as one record of the log. Spans stay in the order and in the messages in which they came: with
+// compat: strict the duration that a latency policy goes by depends on the order, and the size that a limit on bytes goes by on
+// how often a resource and a scope are there.
 func (s *Store) record(t *stored, asm *wire.Assembler, dst []byte) []byte {
-	var last *span
+	p := piece{store: s}
 	for n := t.first; n != 0; {
 		sp := &s.spans[n-1]
-		if last != nil && (sp.resource != last.resource || sp.scope != last.scope) {
-			dst = asm.AppendTo(dst, s)
+		if sp.newResource {
+			dst = asm.AppendTo(dst, &p)
+			p.scopes = p.scopes[:0]
 		}
-		asm.Add(sp.resource, sp.scope, s.raw(sp))
-		last, n = sp, sp.next
+		if sp.newScope {
+			p.scopes = append(p.scopes, sp.scope)
+		}
+		asm.Add(sp.resource, uint32(len(s.headers)+len(p.scopes)-1), s.raw(sp))
+		n = sp.next
 	}
-	return asm.AppendTo(dst, s)
+	return asm.AppendTo(dst, &p)
+}
+
+// A piece of a trace is what came in one ResourceSpans message. It is the wire.Headers of its spans: the numbers behind those of
+// all headers are those of its ScopeSpans messages, so that two with equal headers are not put together.
+type piece struct {
+	store  *Store
+	scopes []uint32 // their headers
+}
+
+func (p *piece) AppendTo(dst []byte, id uint32) []byte {
+	if n := int(id) - len(p.store.headers); n >= 0 {
+		id = p.scopes[n]
+	}
+	return append(dst, p.store.headers[id]...)
 }

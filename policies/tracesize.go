@@ -1,0 +1,53 @@
+package policies
+
+import "thresher/internal/wire"
+
+// A traceSize adds up the size of traces as bytes_limiting of the Collector counts it: that of a request with nothing but the
+// trace, as pdata writes it. Each ResourceSpans message that has spans of the trace is a piece of its own, with its resource
+// and, for each of its ScopeSpans, the scope; a span that comes twice is there twice.
+type traceSize struct {
+	word int // the first of sizeWords words
+}
+
+// The words of a trace. Spans come message by message, so only the last piece, and its last scope, can still grow.
+const (
+	sizeClosed = iota // of the pieces before the open one
+	sizePiece         // of the open piece, its tag and length and its open scope not included
+	sizeScope         // of its open scope, tag and length not included
+	sizeLast          // 1 more than the number of the open scope; 0: there was no span yet
+	sizeWords
+)
+
+func (c *compiler) traceSize() *traceSize {
+	if c.size == nil {
+		c.size = &traceSize{}
+	}
+	return c.size
+}
+
+// add takes a span into the size of its trace.
+func (z *traceSize) add(s *wire.Span, c *Context, matches []uint64) {
+	w := matches[z.word : z.word+sizeWords]
+	if w[sizeLast] != c.ScopeNo+1 {
+		if w[sizeLast] <= c.ResourceNo { // a scope of an earlier resource, or none
+			w[sizeClosed] = z.of(matches)
+			w[sizePiece] = fieldSize(wire.RemarshalledResource(c.Resource))
+		} else {
+			w[sizePiece] += fieldSize(int(w[sizeScope]))
+		}
+		w[sizeScope] = fieldSize(wire.RemarshalledScope(c.Scope))
+		w[sizeLast] = c.ScopeNo + 1
+	}
+	w[sizeScope] += fieldSize(wire.RemarshalledSpan(s.Raw))
+}
+
+// of returns the size of a trace.
+func (z *traceSize) of(matches []uint64) uint64 {
+	w := matches[z.word : z.word+sizeWords]
+	if w[sizeLast] == 0 {
+		return 0
+	}
+	return w[sizeClosed] + fieldSize(int(w[sizePiece]+fieldSize(int(w[sizeScope]))))
+}
+
+func fieldSize(n int) uint64 { return uint64(wire.FieldSize(n)) }
