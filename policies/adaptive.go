@@ -88,38 +88,24 @@ func (r *adaptive) newState() valveState {
 type adaptiveState struct {
 	*adaptive
 	rates  *emaRates
-	claims []emaClaim
-	who    []adaptiveClaim // of the claims
-	others []adaptiveClaim // of the traces that do not compete
-}
-
-// adaptiveClaim is a trace and what the policy means to it.
-type adaptiveClaim struct {
-	trace int
-	stake stake
+	claims []emaClaim // by trace
 }
 
 func (s *adaptiveState) settle(b *batch, v int) {
-	s.claims, s.who, s.others = s.claims[:0], s.who[:0], s.others[:0]
+	s.claims = s.claims[:0]
 	for i := range b.traces {
-		t := &b.traces[i]
-		c := adaptiveClaim{i, b.stake(i, v)}
-		if !c.stake.matters {
-			s.others = append(s.others, c)
-			continue
-		}
-		s.claims = append(s.claims, emaClaim{key: s.by.of(s.plan, t), weight: s.weight(t)})
-		s.who = append(s.who, c)
+		t, k := &b.traces[i], b.stake(i, v)
+		s.claims = append(s.claims, emaClaim{key: s.by.of(s.plan, t), weight: s.weight(t), part: k.share, counts: k.matters})
 	}
 	s.rates.settle(s.claims, b.now)
-	for i, c := range s.claims {
-		who := s.who[i]
-		limit := who.stake.limit(c.threshold)
-		b.set(who.trace, v, isTrue(b.traces[who.trace].Randomness >= limit), limit)
-	}
-	for _, c := range s.others {
-		t := &b.traces[c.trace]
-		b.pass(c.trace, v, c.stake.limit(s.rates.threshold(s.by.of(s.plan, t), s.weight(t))))
+	for i := range s.claims {
+		k := &b.stakes[i]
+		limit := b.limitOf(k, s.claims[i].keep)
+		if k.matters {
+			b.set(i, v, isTrue(b.traces[i].Randomness >= limit), limit)
+		} else {
+			b.pass(i, v, limit)
+		}
 	}
 }
 

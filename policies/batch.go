@@ -1,8 +1,7 @@
 package policies
 
 import (
-	"math"
-	"math/bits"
+	"cmp"
 	"slices"
 )
 
@@ -14,6 +13,13 @@ type batch struct {
 	now     int64    // when they are due, Unix milliseconds of partition time
 	answers []answer // of each trace, by valve
 	limits  []uint64 // of each trace, by valve: the randomness from which on it would answer yes, other things being equal
+
+	// foreseen are the limits that valves after it look at. They are the same but for a valve whose limits hang on how random other
+	// traces are: what these other traces get must not come back to a trace by another valve.
+	foreseen []uint64
+
+	stakes   []stake   // of each trace, in the valve that is settled
+	segments []segment // room for limits
 }
 
 // Settle decides the valves for traces that are due at the same time, Trace.Due. DecideSettled then tells the verdicts. It
@@ -27,9 +33,12 @@ func (m *Matcher) Settle(traces []Trace) {
 	b.now = traces[0].Due
 	b.answers = slices.Grow(b.answers[:0], n*len(traces))[:n*len(traces)]
 	b.limits = slices.Grow(b.limits[:0], n*len(traces))[:n*len(traces)]
+	b.foreseen = slices.Grow(b.foreseen[:0], n*len(traces))[:n*len(traces)]
 	for i := range b.limits {
 		b.answers[i], b.limits[i] = m.plan.valves[i%n].unasked()
+		b.foreseen[i] = b.limits[i]
 	}
+	b.stakes = slices.Grow(b.stakes[:0], len(traces))[:len(traces)]
 	for v := range m.plan.valves {
 		if m.plan.valves[v].least {
 			b.turn()
@@ -49,16 +58,28 @@ func (b *batch) turn() {
 	}
 }
 
-// set notes the answer of a valve for trace i.
+// sortByRandomness puts the most random of some traces first.
+func (b *batch) sortByRandomness(traces []int) {
+	slices.SortFunc(traces, func(x, y int) int {
+		return cmp.Or(cmp.Compare(b.traces[y].Randomness, b.traces[x].Randomness), cmp.Compare(x, y))
+	})
+}
+
+// set notes the answer of a valve for trace i, and the limit that it comes from.
 func (b *batch) set(i, valve int, a answer, limit uint64) {
 	at := i*len(b.m.plan.valves) + valve
-	b.answers[at], b.limits[at] = a, limit
+	b.answers[at] = a
+	b.pass(i, valve, limit)
 }
 
 // pass notes what a valve would take to answer yes to trace i, to which its answer does not matter.
 func (b *batch) pass(i, valve int, limit uint64) {
-	b.limits[i*len(b.m.plan.valves)+valve] = limit
+	at := i*len(b.m.plan.valves) + valve
+	b.limits[at], b.foreseen[at] = limit, limit
 }
+
+// foresee notes the limit that other valves take this one to have for trace i.
+func (b *batch) foresee(i, valve int, limit uint64) { b.foreseen[i*len(b.m.plan.valves)+valve] = limit }
 
 // load makes trace i the one that gates look at, with the answers that the valves have given so far.
 func (b *batch) load(i int) *evaluation {
@@ -74,50 +95,65 @@ func (b *batch) load(i int) *evaluation {
 
 // A stake says what a valve means to a trace.
 type stake struct {
+	exposure
 	matters bool // it decides whether the trace is kept
 	kept    bool // the trace is kept without it
-	// from and to are between which randomness it decides: less has not come this far, or cannot pass, and more is kept
-	// without it.
-	from, to uint64
 }
 
-// limit turns the randomness from which on a share of all passes into that from which on the same share of those passes that
-// it decides about. Policies before it have kept the most random ones, and who sampled the trace before has dropped the least
-// random ones; if that were not looked at, none or all of the others would pass.
-func (s stake) limit(of uint64) uint64 {
-	if of == 0 || of >= Never {
-		return of
-	}
-	hi, lo := bits.Mul64(Never-of, s.to-s.from)
-	return s.to - (hi<<8 | lo>>56)
-}
+// limitOf returns from which randomness on a trace passes if a share of what is at stake does.
+func (b *batch) limitOf(s *stake, share float64) uint64 { return s.limit(share, 0, &b.segments) }
 
-// stake tells what the answer of a valve would change for trace i. The trace is left loaded.
-func (b *batch) stake(i, v int) stake {
-	p := b.m.plan
+// stake tells what a valve means to trace i, which is left loaded. What it tells is good until the next valve is settled.
+func (b *batch) stake(i, v int) *stake {
+	p, s := b.m.plan, &b.stakes[i]
 	e, spec := b.load(i), &p.valves[v]
+	*s = stake{exposure: exposure{segments: s.segments[:0], head: e.trace.Head, top: Never}}
 	copy(e.answers[v:], spec.later[v:])
 	if p.strict {
-		return stake{matters: e.reaches(v), to: Never}
+		s.matters = e.reaches(v)
+		return s
 	}
 	last := len(p.policies) - 1
 	if p.firstMatch && !p.isDrop[spec.policy] {
 		last = spec.policy
 	}
+	copy(e.limits, b.foreseen[i*len(p.valves):])
+	if spec.ranks {
+		e.closeRanks(v)
+	}
 	e.focus = v
-	defer func() { e.focus = -1 }()
 	if spec.alone && !e.movesOwn(v) {
-		return stake{from: e.trace.Head, to: Never}
+		// It has no say, whatever the trace's randomness.
+	} else if open, closed := e.without(v, last); open && closed && !p.dropsRandom && e.isSure(last) {
+		s.kept, s.keptShare = true, certain
+	} else {
+		s.matters, s.kept = open != closed, closed
+		var within *compositeGate
+		if throttle, ok := spec.share.(*compositeValve); ok {
+			within = throttle.gate
+		}
+		e.exposed(v, last, within, &s.exposure)
 	}
-	open, closed := e.without(v, last)
-	s := stake{matters: open != closed, kept: closed, from: e.trace.Head, to: Never}
-	if s.matters || !closed || !e.isSure(last) {
-		e.atStake(v, last, &s)
-	}
+	e.focus, e.byLimits = -1, 0
 	if b.turned {
-		s.from, s.to = Never-s.to, Never-s.from
+		s.turn()
 	}
 	return s
+}
+
+// closeRanks makes the loaded trace one that is kept by its own randomness alone. What other valves that go by ranks have answered hangs
+// on the randomness of others, so a valve that does itself takes them to answer what makes itself matter most.
+func (e *evaluation) closeRanks(v int) {
+	e.byLimits = v
+	for j := range e.plan.valves {
+		if w := &e.plan.valves[j]; w.ranks && j != v {
+			e.answers[j] = e.plan.valves[v].later[j]
+			e.limits[j] = Never
+			if e.answers[j] == yes {
+				e.limits[j] = 0
+			}
+		}
+	}
 }
 
 // movesOwn reports whether the answer of a valve changes that of its own policy.
@@ -137,7 +173,7 @@ func (e *evaluation) without(v, last int) (open, closed bool) {
 	return open, e.keeps(last)
 }
 
-// isSure reports whether a policy without chance keeps the trace.
+// isSure reports whether a policy without chance matches that would keep the trace.
 func (e *evaluation) isSure(last int) bool {
 	for i := range last + 1 {
 		if !e.plan.isRandom[i] && !e.plan.isDrop[i] && e.plan.policies[i].gate.open(e) == yes {
@@ -145,47 +181,6 @@ func (e *evaluation) isSure(last int) bool {
 		}
 	}
 	return false
-}
-
-// atStake finds between which randomness a valve decides about the loaded trace, given the limits of those before it. If
-// chance by hashes has kept the trace, it is asked for the hashes with which it would not have been.
-func (e *evaluation) atStake(v, last int, s *stake) {
-	steps := e.steps(v)
-	if len(steps) == 1 && s.matters {
-		return
-	}
-	own, limited := e.randomness, e.byLimits
-	e.byLimits = v
-	found := e.walk(steps, v, last, s)
-	for _, hash := range []uint64{math.MaxUint64, 0} {
-		if found || e.explicit || len(e.hashes) == 0 {
-			break
-		}
-		for i := range e.hashes {
-			e.hashes[i], e.hashed[i] = hash, true
-		}
-		found = e.walk(steps, v, last, s)
-	}
-	clear(e.hashed)
-	e.randomness, e.byLimits = own, limited
-}
-
-// walk looks at one randomness between any two steps.
-func (e *evaluation) walk(steps []uint64, v, last int, s *stake) (found bool) {
-	for i, from := range steps {
-		to := uint64(Never)
-		if i+1 < len(steps) {
-			to = steps[i+1]
-		}
-		e.randomness = from
-		if open, closed := e.without(v, last); open != closed {
-			if !found {
-				s.from = from
-			}
-			s.to, found = to, true
-		}
-	}
-	return found
 }
 
 // reaches reports whether the Collector would ask the valve: it asks limiters that policies before it in the list or in the

@@ -1,10 +1,9 @@
 package policies
 
 import (
-	"cmp"
 	"encoding/binary"
+	"math"
 	"math/bits"
-	"slices"
 )
 
 // A budget is a token bucket for the traces of a tick. When they cost more than there is, all pass with the same probability, the
@@ -12,8 +11,9 @@ import (
 //
 // A bucket that lets traces pass until the next does not fit is exact to the second, but with a rate that is small beside a trace, as
 // the share of one of many partitions is, it would be empty most of the time, and no trace that passes could stand for those of
-// that time. Here every trace has a chance, which is known before its randomness is looked at, so counts made from what passes
-// have no bias (Horvitz and Thompson). What a tick spends too much or too little the next ones make up for.
+// that time. Here every trace has a chance, which is known before any randomness is looked at, so counts made from what passes
+// have no bias (Horvitz and Thompson): what the traces ask for is what they cost on average, each with the share of all randomness and
+// hashes with which it would have to pay. What a tick spends too much or too little the next ones make up for.
 //
 // It counts in whole parts of a token, so that it is the same whether time moves in one step or in many.
 type budget struct {
@@ -44,23 +44,11 @@ const (
 	mostTokens = 1 << 36
 )
 
-// A bid is a trace that asks for tokens.
-type bid struct {
-	randomness uint64
-	cost       uint64 // tokens
-	trace      int    // the caller's
-	stake      stake
-}
-
-// A grant tells from which randomness on traces passed.
+// A grant is what a budget has for the traces of a tick, and what they ask for.
 type grant struct {
-	available int64  // parts
-	asked     uint64 // tokens, by all claims that can pass
-	tokens    int64  // parts, before
-	most      uint64
-
-	shared         bool  // there is an outer budget
-	outer, promise int64 // what it had and what it promised, parts
+	budget, outer     *budget // outer: that must have room as well, or nil
+	available, tokens int64   // parts
+	asked             uint64  // parts, on average
 }
 
 // newBudget returns a budget that is full. If rate and capacity are divided among partitions, most is the capacity before.
@@ -129,72 +117,51 @@ func (b *budget) charge(spent int64) {
 	b.gain /= 2
 }
 
-// grant decides how random a trace must be to pass, and charges for the claims that are. outer is a budget that must have room
-// too and is charged too, or nil.
-func (b *budget) grant(outer *budget, bids []bid, now int64) grant {
+// grant begins a tick. If outer is not nil, it has been refilled, and must have room too.
+func (b *budget) grant(outer *budget, now int64) grant {
 	b.refill(now)
-	g := grant{available: b.available(), tokens: b.tokens, most: b.most}
+	g := grant{budget: b, outer: outer, available: b.available(), tokens: b.tokens}
 	if outer != nil {
-		outer.refill(now)
-		g.outer, g.promise = outer.tokens, outer.gain/2
-		g.most = min(g.most, outer.most)
-		g.shared = true
-	}
-	for _, c := range bids {
-		if c.cost <= g.most {
-			g.asked += c.cost
-			b.reaches(c.cost)
-			if outer != nil {
-				outer.reaches(c.cost)
-			}
-		}
-	}
-	spent := int64(0)
-	for _, c := range bids {
-		if c.randomness >= c.stake.limit(g.limitOf(c.cost)) {
-			spent += int64(c.cost) << unitBits
-		}
-	}
-	b.charge(spent)
-	if outer != nil {
-		outer.charge(spent)
+		g.available, g.tokens = min(g.available, outer.available()), min(g.tokens, outer.tokens)
 	}
 	return g
 }
 
-// limitOf returns the randomness from which on a claim of this cost passed, if all randomness was at stake: see stake.limit.
-func (g *grant) limitOf(cost uint64) uint64 { return g.limit(cost, g.asked, 0) }
-
-// limitFor returns the randomness from which on a trace that was not among the claims would have passed.
-func (g *grant) limitFor(cost uint64) uint64 { return g.limit(cost, g.asked+cost, 0) }
-
-// limitWithout returns the same of a trace that the outer budget was charged for before, if it had not been.
-func (g *grant) limitWithout(cost uint64) uint64 {
-	return g.limit(cost, g.asked+cost, int64(min(cost, mostTokens))<<unitBits)
+// fits reports whether there can ever be room for a cost.
+func (g *grant) fits(cost uint64) bool {
+	return cost <= g.budget.most && (g.outer == nil || cost <= g.outer.most)
 }
 
-// limit returns the limit if so much is asked, and the outer budget is given something back.
-func (g *grant) limit(cost, asked uint64, back int64) uint64 {
-	available, tokens := g.available, g.tokens
-	if g.shared {
-		available, tokens = min(available, max(g.outer+back, g.promise)), min(tokens, g.outer+back)
+// ask adds a trace that costs so much with a share, of certain, of all the randomness and hashes that it could have.
+func (g *grant) ask(cost, share uint64) {
+	if share == 0 || !g.fits(cost) {
+		return
 	}
-	hi, lo := bits.Mul64(asked, unit)
+	const most = math.MaxInt64 / 2 // no sum overflows
+	g.asked = min(g.asked+cost*share, most)
+	g.budget.reaches(cost)
+	if g.outer != nil {
+		g.outer.reaches(cost)
+	}
+}
+
+// share returns with which probability what has asked passes, so that it spends on average what there is.
+func (g *grant) share() float64 {
 	switch {
-	case cost > g.most:
-		return Never
-	case hi == 0 && tokens >= 0 && lo <= uint64(tokens), asked == 0:
-		return 0
-	case available <= 0:
-		return Never
-	}
-	// 2^56 * available / (asked * 2^24), rounded down; less than 2^56 because more is asked than is available, or nearly.
-	share := float64(available) / unit / float64(asked)
-	if share >= 1 {
+	case g.tokens >= 0 && g.asked <= uint64(g.tokens), g.asked == 0:
+		return 1
+	case g.available <= 0:
 		return 0
 	}
-	kept := share * Never // below 2^56, and so is what it is rounded down to
-	return Never - uint64(int64(kept))
+	return min(float64(g.available)/float64(g.asked), 1)
+}
+
+// expected returns what is spent on average, parts.
+func (g *grant) expected() int64 {
+	if g.share() == 1 {
+		return int64(g.asked)
+	}
+	return max(g.available, 0)
 }
 
 func (b *budget) reaches(cost uint64) { b.reach[0] = max(b.reach[0], cost) }
@@ -207,13 +174,6 @@ func (b *budget) allows(cost uint64, now int64) bool {
 	}
 	b.tokens -= int64(cost) << unitBits
 	return true
-}
-
-// sortBids puts the most random first.
-func sortBids(bids []bid) {
-	slices.SortFunc(bids, func(x, y bid) int {
-		return cmp.Or(cmp.Compare(y.randomness, x.randomness), cmp.Compare(x.trace, y.trace))
-	})
 }
 
 func (b *budget) appendTo(out []byte) []byte {

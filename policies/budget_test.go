@@ -21,14 +21,32 @@ func budgetCost(rnd *rand.Rand, kind string) uint64 {
 	return 1
 }
 
-var whole = stake{matters: true, to: Never}
+// A bid is a trace that asks for tokens.
+type bid struct{ randomness, cost uint64 }
 
 // drawBids makes the bids of a tick.
 func drawBids(rnd *rand.Rand, n int, kind string) (bids []bid) {
-	for i := range n {
-		bids = append(bids, bid{rnd.Uint64N(Never), budgetCost(rnd, kind), i, whole})
+	for range n {
+		bids = append(bids, bid{rnd.Uint64N(Never), budgetCost(rnd, kind)})
 	}
 	return bids
+}
+
+// spend decides the bids of a tick, and returns what passes, with which limit.
+func (b *budget) spend(outer *budget, bids []bid, now int64) (g grant, limit uint64, spent int64) {
+	g = b.grant(outer, now)
+	for _, c := range bids {
+		g.ask(c.cost, certain)
+	}
+	x := exposure{top: Never}
+	limit = x.limit(g.share(), 0, new([]segment))
+	for _, c := range bids {
+		if c.randomness >= limit && g.fits(c.cost) {
+			spent += int64(c.cost) * unit
+		}
+	}
+	b.charge(spent)
+	return g, limit, spent
 }
 
 // What passes stands for all that asked, and what is spent is what there was, whether traces are small beside the rate or large: also
@@ -46,9 +64,8 @@ func TestBudgetIsSpentWithoutBias(t *testing.T) {
 					var stands, all float64
 					for tick := range int64(300) {
 						bids := drawBids(rnd, poisson(rnd, rate*load/mean), kind)
-						g := b.grant(nil, bids, statEpoch+tick*1000)
+						_, limit, _ := b.spend(nil, bids, statEpoch+tick*1000)
 						for _, c := range bids {
-							limit := g.limitOf(c.cost)
 							if limit == Never {
 								t.Fatalf("rate %g, load %g, %s: no chance", rate, load, kind)
 							}
@@ -78,66 +95,56 @@ func TestBudgetIsSpentWithoutBias(t *testing.T) {
 	}
 }
 
-// The limit of a trace does not depend on its own randomness, nor on whether it is among the bids.
-func TestBudgetLimits(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 2000 {
-		kind := []string{"unit", "spans", "giant"}[rnd.IntN(3)]
-		rate := 100 * rnd.Float64()
-		shared := rnd.IntN(2) == 0
-		first, second := drawBids(rnd, 1+rnd.IntN(20), kind), drawBids(rnd, 1+rnd.IntN(20), kind)
-		decide := func(bids []bid) (grant, *budget) {
-			b, outer := newBudget(rate, rate, 1000), newBudget(1.5*rate, 1.5*rate, 1000)
-			if !shared {
-				outer = nil
-			}
-			b.grant(outer, first, 1000)
-			return b.grant(outer, bids, 2000), b
-		}
-		all, budget := decide(second)
-		i := rnd.IntN(len(second))
-		for _, r := range []uint64{0, Never / 2, Never - 1} {
-			other := append([]bid(nil), second...)
-			other[i].randomness = r
-			g, _ := decide(other)
-			require.Equal(t, all.limitOf(second[i].cost), g.limitOf(second[i].cost))
-		}
-		without, _ := decide(append(append([]bid(nil), second[:i]...), second[i+1:]...))
-		require.Equal(t, all.limitOf(second[i].cost), without.limitFor(second[i].cost))
-		require.LessOrEqual(t, budget.tokens, budget.room())
-		require.Equal(t, uint64(Never), all.limitOf(1001), "more than ever fits")
+// A trace that cannot ever fit asks for nothing, one that comes here with a third of its randomness for a third of its cost.
+func TestBudgetAsked(t *testing.T) {
+	b := newBudget(8, 8, 100)
+	g := b.grant(nil, 0)
+	g.ask(101, certain)
+	require.Equal(t, 1., g.share())
+	require.Zero(t, g.expected())
+	g.ask(100, certain/4)
+	require.Equal(t, 8./25, g.share())
+	require.Equal(t, int64(8*unit), g.expected())
+	for range 10 {
+		g.ask(100, certain)
 	}
+	require.Equal(t, 8./1025, g.share())
+	b = newBudget(8, 8, mostTokens)
+	g = b.grant(nil, 0)
+	for range 100 {
+		g.ask(mostTokens, certain)
+	}
+	require.Positive(t, g.share(), "the sum overflows")
 }
 
-// Of two shares of one total neither is charged for the other's traces, and both together do not exceed it. A trace that passed in the
-// first has in the second the limit that it would have had if the total had not been charged for it.
+// Of two shares of one total neither is charged for the other's traces, and both together do not exceed it.
 func TestBudgetsWithinOne(t *testing.T) {
 	outer := newBudget(10, 10, 10)
 	a, b := newBudget(8, 8, 8), newBudget(8, 8, 8)
-	g := a.grant(outer, []bid{{Never - 1, 8, 0, whole}}, 1000)
-	require.Zero(t, g.limitOf(8))
-	g = b.grant(outer, []bid{{Never - 1, 8, 1, whole}}, 1000)
+	outer.refill(1000)
+	g, limit, spent := a.spend(outer, []bid{{Never - 1, 8}}, 1000)
+	require.Zero(t, limit)
+	require.Equal(t, g.expected(), spent)
+	outer.charge(spent)
+	_, limit, _ = b.spend(outer, []bid{{Never - 1, 8}}, 1000)
 	require.Equal(t, int64(8*unit), b.capacity)
-	require.InDelta(t, 1-2.5/8, float64(g.limitOf(8))/Never, 1e-9, "2 are left of the total, but 2.5 are promised")
-	require.InDelta(t, 1-8./16, float64(g.limitWithout(8))/Never, 1e-9)
+	require.InDelta(t, 1-2.5/8, float64(limit)/Never, 1e-9, "2 are left of the total, but 2.5 are promised")
 
 	rnd := rand.New(rand.NewPCG(3, 4))
 	outer = newBudget(10, 10, 1000)
 	shares := []*budget{newBudget(8, 8, 1000), newBudget(8, 8, 1000)}
-	var spent [2]float64
+	var spent2 [2]float64
 	for tick := range int64(2000) {
+		now := statEpoch + tick*1000
+		outer.refill(now)
 		for k, share := range shares {
-			bids := drawBids(rnd, poisson(rnd, 5), "unit")
-			g := share.grant(outer, bids, statEpoch+tick*1000)
-			for _, c := range bids {
-				if c.randomness >= g.limitOf(c.cost) {
-					spent[k] += 1. / 2000
-				}
-			}
+			_, _, spent := share.spend(outer, drawBids(rnd, poisson(rnd, 5), "unit"), now)
+			outer.charge(spent)
+			spent2[k] += float64(spent) / unit / 2000
 		}
 	}
-	require.InDelta(t, 5, spent[0], 0.3)
-	require.InDelta(t, 9, spent[0]+spent[1], 0.6, "of 10, which are not saved up")
+	require.InDelta(t, 5, spent2[0], 0.3)
+	require.InDelta(t, 9, spent2[0]+spent2[1], 0.6, "of 10, which are not saved up")
 }
 
 // Time in one step or in many brings the same, also with restarts between.
@@ -172,7 +179,7 @@ func TestBudgetRefill(t *testing.T) {
 // larger than the capacity before it was divided.
 func TestBudgetSavesUp(t *testing.T) {
 	b := newBudget(1, 2, 50)
-	b.grant(nil, []bid{{0, 40, 0, whole}, {0, 60, 1, whole}}, 0)
+	b.spend(nil, []bid{{0, 40}, {0, 60}}, 0)
 	b.refill(100_000)
 	require.Equal(t, int64(40*unit), b.tokens)
 	b.refill(reachPeriod)
@@ -184,7 +191,7 @@ func TestBudgetSavesUp(t *testing.T) {
 func FuzzBudgetState(f *testing.F) {
 	b := newBudget(3, 10, 100)
 	f.Add(b.appendTo(nil), int64(5))
-	b.grant(nil, []bid{{5, 50, 0, whole}}, 7)
+	b.spend(nil, []bid{{5, 50}}, 7)
 	f.Add(b.appendTo(nil), int64(math.MaxInt64))
 	f.Fuzz(func(t *testing.T, text []byte, now int64) {
 		b, again := newBudget(3, 10, 100), newBudget(3, 10, 100)
@@ -197,7 +204,7 @@ func FuzzBudgetState(f *testing.F) {
 		again.decode(&d)
 		require.False(t, d.bad)
 		require.Equal(t, b, again)
-		b.grant(nil, []bid{{5, 50, 0, whole}, {6, 7, 1, whole}}, now)
+		b.spend(nil, []bid{{5, 50}, {6, 7}}, now)
 		require.LessOrEqual(t, b.tokens, b.room())
 		d = stateDecoder{b: b.appendTo(nil)}
 		newBudget(3, 10, 100).decode(&d)

@@ -1,9 +1,9 @@
 package policies
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -250,94 +250,82 @@ type compositeState struct {
 	second int64     // strict: the one that passed counts for
 	passed []float64 // strict: spans, by policy within
 
-	rivals []rival
-	bids   []bid
+	rivals []rival // by trace
+	asked  []int   // strict: those that it matters to
 }
 
 // A rival is a trace of a tick before a composite.
 type rival struct {
-	trace   int
-	stake   stake
-	passes  uint64 // bit i: it passes policy i within
-	could   uint64 // bit i: it would if it were random enough
+	passes  uint64 // bit k: it passes policy k within
 	granted bool
 	limit   uint64 // the least of policies that it passes
 }
 
-func (s *compositeState) settle(b *batch, v int) {
-	s.rivals = s.rivals[:0]
-	for i := range b.traces {
-		r := rival{trace: i, limit: Never, stake: b.stake(i, v)}
-		for k, within := range s.gates {
-			if within.open(&b.m.e) == yes {
-				r.passes |= 1 << k
-			}
+// passing returns which policies within the loaded trace passes: bit k for policy k.
+func (g *compositeGate) passing(e *evaluation) (passes uint64) {
+	for k, within := range g.gates {
+		if within.open(e) == yes {
+			passes |= 1 << k
 		}
-		r.could = s.atBest(&b.m.e, v)
-		s.rivals = append(s.rivals, r)
+	}
+	return passes
+}
+
+func (s *compositeState) settle(b *batch, v int) {
+	s.rivals = slices.Grow(s.rivals[:0], len(b.traces))[:len(b.traces)]
+	for i := range b.traces {
+		b.stake(i, v)
+		s.rivals[i] = rival{passes: s.passing(&b.m.e), limit: Never}
 	}
 	if s.strict {
 		s.oneByOne(b, v)
 		return
 	}
+	s.all.refill(b.now)
+	left, spent := *s.all, int64(0)
 	for _, k := range s.order {
-		s.offer(b, k)
+		spent += s.offer(b, k, &left)
 	}
-	for _, r := range s.rivals {
-		if r.stake.matters {
-			b.set(r.trace, v, isTrue(r.granted), r.limit)
+	s.all.reach = left.reach
+	s.all.charge(spent)
+	for i, r := range s.rivals {
+		if b.stakes[i].matters {
+			b.set(i, v, isTrue(r.granted), r.limit)
 		} else {
-			b.pass(r.trace, v, r.limit)
+			b.pass(i, v, r.limit)
 		}
 	}
 }
 
-// atBest tells which policies within the loaded trace would pass with the most randomness. What it is offered must not depend on
-// how random it is, or nothing could be told by it.
-func (s *compositeState) atBest(e *evaluation, v int) (could uint64) {
-	own := e.randomness
-	e.randomness, e.byLimits = Never-1, v
-	for k, within := range s.gates {
-		if within.open(e) == yes {
-			could |= 1 << k
-		}
-	}
-	e.randomness, e.byLimits = own, 0
-	return could
-}
-
-// offer lets the traces that policy k within passes, and none before it has taken, compete for what is left of its share.
-func (s *compositeState) offer(b *batch, k int) {
-	s.bids = s.bids[:0]
+// offer lets the traces that policy k within passes, and none before it has taken, compete for what is left of its share, and returns
+// what is spent. left is what is foreseen to be left of the total.
+func (s *compositeState) offer(b *batch, k int, left *budget) (spent int64) {
+	mine := uint64(1) << k
+	g := s.shares[k].grant(left, b.now)
 	for i := range s.rivals {
-		if r := &s.rivals[i]; r.stake.matters && !r.granted && r.passes>>k&1 == 1 {
-			s.bids = append(s.bids, bid{b.traces[r.trace].Randomness, b.traces[r.trace].Spans, i, r.stake})
-		}
+		g.ask(b.traces[i].Spans, b.stakes[i].shareOf(mine))
 	}
-	grant := s.shares[k].grant(s.all, s.bids, b.now)
-	bids := s.bids
+	share := g.share()
 	for i := range s.rivals {
-		r := &s.rivals[i]
-		cost, passes := b.traces[r.trace].Spans, r.passes>>k&1 == 1
-		var limit uint64
-		switch {
-		case len(bids) > 0 && bids[0].trace == i:
-			bids = bids[1:]
-			limit = r.stake.limit(grant.limitOf(cost))
-			r.granted = b.traces[r.trace].Randomness >= limit
-		case r.granted: // it would have competed here if it had no place before
-			limit = r.stake.limit(grant.limitWithout(cost))
-		default:
-			limit = r.stake.limit(grant.limitFor(cost))
+		r, t, stake := &s.rivals[i], &b.traces[i], &b.stakes[i]
+		limit := uint64(Never)
+		if g.fits(t.Spans) {
+			limit = stake.limit(share, mine, &b.segments)
+			stake.take(mine, limit)
 		}
-		b.pass(r.trace, int(s.lanes[k]), limit)
-		if passes {
-			r.limit = min(r.limit, limit)
+		b.pass(i, int(s.lanes[k]), limit)
+		if r.passes&mine == 0 {
+			continue
 		}
-		if r.could>>k&1 == 1 {
-			r.stake.to = max(min(r.stake.to, limit), r.stake.from) // what goes on to the next
+		r.limit = min(r.limit, limit)
+		if stake.matters && !r.granted && t.Randomness >= limit {
+			r.granted = true
+			spent += int64(t.Spans) * unit
 		}
 	}
+	left.charge(g.expected())
+	s.shares[k].charge(spent)
+	return spent
 }
 
 // oneByOne decides as the Collector does: by counts of the second, and by the first policy that a trace passes.
@@ -346,24 +334,22 @@ func (s *compositeState) oneByOne(b *batch, v int) {
 		s.second = second
 		clear(s.passed)
 	}
-	slices.SortFunc(s.rivals, func(x, y rival) int {
-		return cmp.Or(cmp.Compare(b.traces[y.trace].Randomness, b.traces[x.trace].Randomness), cmp.Compare(x.trace, y.trace))
-	})
+	s.asked = s.asked[:0]
+	for i, r := range s.rivals {
+		if b.stakes[i].matters && r.passes != 0 {
+			s.asked = append(s.asked, i)
+		}
+	}
+	b.sortByRandomness(s.asked)
 	p := float64(s.partitions)
-	for _, r := range s.rivals {
-		if !r.stake.matters || r.passes == 0 {
-			continue
-		}
-		k := 0
-		for r.passes>>k&1 == 0 {
-			k++
-		}
-		n := s.passed[k] + float64(b.traces[r.trace].Spans)
+	for _, i := range s.asked {
+		k := bits.TrailingZeros64(s.rivals[i].passes)
+		n := s.passed[k] + float64(b.traces[i].Spans)
 		if n <= s.allocated[k]/p && n <= float64(s.total)/p {
 			s.passed[k] = n
-			b.set(r.trace, v, yes, 0)
+			b.set(i, v, yes, 0)
 		} else {
-			b.set(r.trace, v, no, Never)
+			b.set(i, v, no, Never)
 		}
 	}
 }

@@ -8,6 +8,7 @@ type evaluation struct {
 	trace  *Trace
 	hashes []uint64 // of the trace ID, by salt
 	hashed []bool   // whether the hash is known
+	until  []uint64 // by salt: the largest hash that gates have not told apart from it
 
 	randomness uint64   // of the trace, or of another that is like it in everything else
 	explicit   bool     // percentages go by the randomness, as whoever sampled the trace before did

@@ -11,7 +11,8 @@ import (
 )
 
 // diversity passes the first traces of each kind in each period, so that whatever occurs is seen. What a kind is tells a
-// fingerprint: the values of keys, or the trace's shape. Traces that other policies keep count as well.
+// fingerprint: the values of keys, or the trace's shape. Traces that other policies
+// keep count as well, but for what other policies of this type keep, see batch.closeRanks.
 type diversity struct {
 	keys   []string // nil: by shape
 	traces int64
@@ -173,23 +174,62 @@ func (s *diversityState) settle(b *batch, v int) {
 		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.rank, b.rank), cmp.Compare(b.randomness, a.randomness),
 			cmp.Compare(a.trace, b.trace))
 	})
+	kinds := int64(len(s.passed))
 	for rest := s.claims; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && rest[n].kind == rest[0].kind {
 			n++
 		}
-		s.settleKind(b, v, rest[:n])
+		claims := rest[:n]
 		rest = rest[n:]
+		chance := s.chanceOf(b, claims)
+		if chance == (kindChance{}) {
+			continue // whatever comes, none is kept
+		}
+		passed, known := s.passed[claims[0].kind]
+		if !known && kinds >= s.rule.most {
+			for _, c := range claims {
+				b.set(c.trace, v, no, Never)
+			}
+			continue
+		}
+		if !known {
+			kinds++
+		}
+		s.settleKind(b, v, claims, passed)
+		s.foresee(b, v, claims, passed, chance)
+	}
+}
+
+// A kindChance is how many traces of a kind compete on average, and how many are kept without a place, in parts.
+type kindChance struct{ competing, kept uint64 }
+
+func (s *diversityState) chanceOf(b *batch, claims []kindClaim) (c kindChance) {
+	for i := range claims {
+		k := &b.stakes[claims[i].trace]
+		c.competing += k.share
+		c.kept += k.keptShare
+	}
+	return c
+}
+
+// foresee notes what other valves take to be the limits: as if each had the same chance of a place.
+func (s *diversityState) foresee(b *batch, v int, claims []kindClaim, passed int, c kindChance) {
+	free := max(int64(s.rule.perPartition-passed)*certain-int64(c.kept), 0)
+	share := 1.0
+	if uint64(free) < c.competing {
+		share = float64(free) / float64(c.competing)
+	}
+	for i := range claims {
+		t := claims[i].trace
+		b.foresee(t, v, b.limitOf(&b.stakes[t], share))
 	}
 }
 
 // settleKind decides for the traces of one kind. The most random of those that compete get the free places; of traces as random as
 // each other, all or none. The limit of each is what it would be whatever its own randomness, and whatever its rank: it may owe that to
 // its ID too.
-func (s *diversityState) settleKind(b *batch, v int, claims []kindClaim) {
-	kind := claims[0].kind
-	passed, known := s.passed[kind]
-	shut := !known && int64(len(s.passed)) >= s.rule.most
+func (s *diversityState) settleKind(b *batch, v int, claims []kindClaim, passed int) {
 	var ranks [3]int
 	for _, c := range claims {
 		ranks[c.rank]++
@@ -208,7 +248,7 @@ func (s *diversityState) settleKind(b *batch, v int, claims []kindClaim) {
 		}
 		limit := uint64(0)
 		switch {
-		case free <= 0 || shut:
+		case free <= 0:
 			limit = Never
 		case last < len(rivals):
 			limit = rivals[last].randomness + 1
@@ -223,8 +263,8 @@ func (s *diversityState) settleKind(b *batch, v int, claims []kindClaim) {
 		}
 		b.set(c.trace, v, isTrue(passes), limit)
 	}
-	if n := passed + kept + granted; n > 0 && !shut {
-		s.passed[kind] = min(n, s.rule.perPartition)
+	if n := passed + kept + granted; n > 0 {
+		s.passed[claims[0].kind] = min(n, s.rule.perPartition)
 	}
 }
 

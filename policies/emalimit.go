@@ -11,9 +11,9 @@ type emaTick struct {
 	passed, passedShared, before float64
 }
 
-// add counts a trace.
-func (t *emaTick) add(k *emaKey, weight uint64) {
-	w := float64(min(weight, maxEMACount))
+// add counts a part, of certain, of a trace.
+func (t *emaTick) add(k *emaKey, weight, part uint64) {
+	w := toPass(float64(min(weight, maxEMACount)), float64(part)/certain)
 	t.seen += w
 	if k != nil && k.average > 0 {
 		t.known += toPass(w, k.keep)
@@ -30,15 +30,15 @@ func toPass(weight, keep float64) float64 {
 }
 
 // limit finds what the probabilities must be lowered to in this tick.
-func (e *emaRates) limit(claims []emaClaim, now int64) {
-	left := max((e.at+1)*e.period-now, e.tick) // of the period
-	e.now = emaTick{
+func (e *emaRates) limit(claims []emaClaim, at int64) {
+	left := max((e.at+1)*e.period-at, e.tick) // of the period
+	now := emaTick{
 		ticks: float64(left) / float64(e.tick), passed: e.passed, passedShared: e.passedShared, before: float64(e.seen),
 	}
 	for _, c := range claims {
-		e.now.add(e.keys[c.key], c.weight)
+		now.add(e.keys[c.key], c.weight, c.part)
 	}
-	e.known, e.others = e.lowered(e.now)
+	e.known, e.others = e.lowered(now)
 }
 
 // lowered returns by what the probabilities of known keys are multiplied in a tick, and the probability of others.

@@ -44,7 +44,6 @@ type emaRates struct {
 	kinds  int     // known keys
 	known  float64 // factor of the probabilities of known keys in this tick
 	others float64 // probability of the others in this tick
-	now    emaTick // the last
 }
 
 // An emaKey is what is known of a key.
@@ -70,7 +69,9 @@ type emaSettings struct {
 // An emaClaim is a trace of a tick.
 type emaClaim struct {
 	key, weight uint64
-	threshold   uint64 // the randomness from which on it passes, by settle
+	part        uint64  // of all randomness and hashes that it could have: with which it comes here, of certain
+	counts      bool    // it has come here
+	keep        float64 // the probability with which it passes then, by settle
 }
 
 // maxEMACount bounds what is counted of a key in a period, so that nothing overflows.
@@ -94,15 +95,17 @@ func newEMARates(s emaSettings) *emaRates {
 	return e
 }
 
-// settle finds the thresholds of the traces of a tick, and counts them.
+// settle finds the probabilities of the traces of a tick, and counts them.
 func (e *emaRates) settle(claims []emaClaim, now int64) {
 	e.roll(now)
 	e.limit(claims, now)
 	for i := range claims {
 		c := &claims[i]
 		k, keep := e.lookUp(c.key)
-		c.threshold = rejection(keep)
-		e.observe(c, k, keep)
+		c.keep = keep
+		if c.counts {
+			e.observe(c, k, keep)
+		}
 	}
 }
 
@@ -131,17 +134,6 @@ func (e *emaRates) observe(c *emaClaim, k *emaKey, keep float64) {
 			e.shared.count += weight
 		}
 	}
-}
-
-// threshold returns the threshold that a trace would have had in the last settle if it had been among those of it.
-func (e *emaRates) threshold(key, weight uint64) uint64 {
-	t, k := e.now, e.keys[key]
-	t.add(k, weight)
-	known, others := e.lowered(t)
-	if k == nil || k.average == 0 {
-		return rejection(others)
-	}
-	return rejection(float64(k.keep * known))
 }
 
 func (e *emaRates) lookUp(key uint64) (k *emaKey, keep float64) {

@@ -36,7 +36,7 @@ func poisson(rnd *rand.Rand, mean float64) (n int) {
 
 func (m *trafficMix) tick(factor float64) (list []emaClaim) {
 	add := func(key uint64) {
-		c := emaClaim{key: key, weight: 1}
+		c := emaClaim{key: key, weight: 1, part: certain, counts: true}
 		if m.heavy {
 			c.weight = 1 + uint64(10*math.Exp(1.2*m.rnd.NormFloat64()))
 		}
@@ -85,11 +85,11 @@ func runEMA(e *emaRates, m *trafficMix, from, periods int, factor float64) (list
 			for _, c := range claims {
 				total.all += float64(c.weight)
 				total.traces++
-				total.expected += float64(c.weight) * float64(Never-c.threshold) / Never
-				if m.rnd.Uint64N(Never) >= c.threshold {
+				total.expected += float64(c.weight) * c.keep
+				if m.rnd.Float64() < c.keep {
 					total.passed += float64(c.weight)
 					total.byKey[c.key] += float64(c.weight)
-					total.estimate += Never / float64(Never-c.threshold)
+					total.estimate += 1 / c.keep
 				}
 			}
 		}
@@ -178,10 +178,10 @@ func TestEMAColdStart(t *testing.T) {
 			claims := m.tick(10)
 			e.settle(claims, tick*1000)
 			for _, c := range claims {
-				passed += float64(Never-c.threshold) / Never
-				require.Equal(t, claims[0].threshold, c.threshold)
+				passed += c.keep
+				require.Equal(t, claims[0].keep, c.keep)
 				if goal == "share" {
-					require.Equal(t, rejection(0.05), c.threshold)
+					require.Equal(t, 0.05, c.keep)
 				}
 			}
 		}
@@ -258,13 +258,14 @@ func TestEMAIdle(t *testing.T) {
 		e := newEMARates(s)
 		runEMA(e, m, 0, 10, 1)
 		e.settle(nil, 10*emaPeriod)
-		before := map[uint64]uint64{}
+		before := map[uint64]float64{}
 		for key := range e.keys {
-			before[key] = e.threshold(key, 1)
+			_, before[key] = e.lookUp(key)
 		}
 		e.settle(nil, 1e15)
 		for key, want := range before {
-			require.Equal(t, want, e.threshold(key, 1))
+			_, keep := e.lookUp(key)
+			require.Equal(t, want, keep)
 		}
 	}
 }
@@ -359,7 +360,6 @@ func TestEMAState(t *testing.T) {
 			again.settle(other, tick*1000)
 			require.Equal(t, claims, other, "%s, tick %d", goal, tick)
 			require.Equal(t, string(e.appendTo(nil)), string(again.appendTo(nil)))
-			require.Equal(t, e.threshold(1<<60, 3), again.threshold(1<<60, 3))
 		}
 	}
 }
@@ -388,10 +388,12 @@ func FuzzEMAState(f *testing.F) {
 			}
 			require.Equal(t, string(b[:len(b)-len(d.b)]), string(e.appendTo(nil)), "two texts for one state")
 			for i := range int64(3) {
-				claims := []emaClaim{{key: key, weight: weight}, {key: 1, weight: 1}}
+				claims := []emaClaim{{key: key, weight: weight, part: certain, counts: true}, {key: 1, weight: 1, part: certain / 3, counts: true}}
 				e.settle(claims, now+i)
-				require.LessOrEqual(t, claims[0].threshold, uint64(Never))
-				require.Less(t, claims[1].threshold, uint64(Never), "no chance")
+				for _, c := range claims {
+					require.Positive(t, c.keep, "no chance")
+					require.LessOrEqual(t, c.keep, 1.)
+				}
 				d := stateDecoder{b: e.appendTo(nil)}
 				newEMARates(s).decode(&d)
 				require.False(t, d.bad)

@@ -25,6 +25,7 @@ type fleet struct {
 	parts    [][]Trace
 	at       [][]int // of each trace of a part: its place in the tick
 	verdict  Verdict
+	chances  bool // ask of traces that are not kept whether they could have been
 }
 
 // A fate is what became of a trace.
@@ -33,6 +34,7 @@ type fate struct {
 	policy  int
 	matched uint64
 	p       float64
+	could   bool // with another randomness or another hash it is kept
 }
 
 func newFleet(t testing.TB, text string, o Options) *fleet {
@@ -73,7 +75,10 @@ func (f *fleet) tick(now int64, traces []Trace, out []fate) []fate {
 		for i, at := range f.at[p] {
 			m.DecideSettled(i, &f.verdict)
 			v := &f.verdict
-			out[at] = fate{v.Keep, v.Policy, v.Matched[0], v.Probability}
+			out[at] = fate{v.Keep, v.Policy, v.Matched[0], v.Probability, v.Keep}
+			if f.chances && !v.Keep {
+				out[at].could = m.batch.load(i).probability() > 0
+			}
 		}
 	}
 	return out

@@ -86,6 +86,7 @@ func (p *Plan) NewMatcher() *Matcher {
 			plan:    p,
 			hashes:  make([]uint64, len(p.salts)),
 			hashed:  make([]bool, len(p.salts)),
+			until:   make([]uint64, len(p.salts)),
 			answers: make([]answer, len(p.valves)),
 			limits:  make([]uint64, len(p.valves)),
 			asked:   -1,

@@ -70,7 +70,11 @@ func (g *hashGate) open(e *evaluation) answer {
 	if e.explicit {
 		return isTrue(e.random(g.least) >= g.limit)
 	}
-	return isTrue(e.hash(g.salt) <= g.threshold)
+	if e.hash(g.salt) > g.threshold {
+		return no
+	}
+	e.until[g.salt] = min(e.until[g.salt], g.threshold) // larger hashes up to here pass as well
+	return yes
 }
 
 // A salt is what trace IDs are hashed with, and all thresholds that hashes are compared with, in order.
@@ -101,20 +105,4 @@ func (s *salt) hash(id wire.TraceID) uint64 {
 		h = (h ^ uint64(b)) * fnvPrime
 	}
 	return h
-}
-
-// ranges returns into how many ranges the thresholds divide the hashes. The last one is empty if a threshold is the
-// largest hash.
-func (s *salt) ranges() int { return len(s.thresholds) + 1 }
-
-// hashRange returns the largest hash of range i, and which share of all hashes is in the range.
-func (s *salt) hashRange(i int) (upper uint64, share float64) {
-	upper = math.MaxUint64
-	if i < len(s.thresholds) {
-		upper = s.thresholds[i]
-	}
-	if i == 0 {
-		return upper, (float64(upper) + 1) / (1 << 64)
-	}
-	return upper, float64(upper-s.thresholds[i-1]) / (1 << 64)
 }

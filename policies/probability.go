@@ -1,6 +1,9 @@
 package policies
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Never is a threshold that no randomness reaches: thresholds and randomness have 56 bits.
 const Never = 1 << 56
@@ -22,15 +25,33 @@ func (e *evaluation) share(salt int) float64 {
 	if salt == len(e.plan.salts) || e.explicit {
 		return e.shareOfRandomness()
 	}
-	share := 0.0
-	s := &e.plan.salts[salt]
-	for i := range s.ranges() {
-		upper, size := s.hashRange(i)
-		e.hashes[salt], e.hashed[salt] = upper, true
+	sum := 0.0
+	for from, more := uint64(0), true; more; {
+		e.assume(salt, from)
+		s := e.share(salt + 1)
+		var size float64
+		size, from, more = e.assumed(salt)
 		// The conversion keeps the compiler from fusing the two operations, which would round differently on some machines.
-		share += float64(size * e.share(salt+1))
+		sum += float64(size * s)
 	}
-	return share
+	return sum
+}
+
+// assume makes a hash the one that the trace has with a salt.
+func (e *evaluation) assume(salt int, hash uint64) {
+	e.hashes[salt], e.hashed[salt], e.until[salt] = hash, true, math.MaxUint64
+}
+
+// assumed returns the share of all hashes in the range that begins with the assumed one and that no gate has told apart from it, and
+// where the next range begins, if there is one.
+func (e *evaluation) assumed(salt int) (share float64, next uint64, more bool) {
+	from, upTo := e.hashes[salt], e.until[salt]
+	if from == 0 {
+		share = (float64(upTo) + 1) / (1 << 64)
+	} else {
+		share = float64(upTo-from+1) / (1 << 64)
+	}
+	return share, upTo + 1, upTo < math.MaxUint64
 }
 
 // shareOfRandomness returns with which share of the randomness the trace would be kept: of that with which whoever sampled the

@@ -79,15 +79,3 @@ func (d *stateDecoder) count(size int) int {
 func appendFloat(b []byte, v float64) []byte {
 	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 }
-
-// rejection returns the threshold from which on randomness passes with this probability.
-func rejection(probability float64) uint64 {
-	switch {
-	case probability >= 1:
-		return 0
-	case probability > 0:
-		// Exact, since Never is a power of two. However small the probability is, it is not none.
-		return Never - max(1, uint64(float64(probability*Never)))
-	}
-	return Never
-}

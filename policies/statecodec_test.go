@@ -60,12 +60,3 @@ func TestStateDecoderRefuses(t *testing.T) {
 	d := stateDecoder{b: []byte("\x02abcd")}
 	require.Equal(t, 2, d.count(2))
 }
-
-func TestRejection(t *testing.T) {
-	for p, want := range map[float64]uint64{
-		-1: Never, 0: Never, 1: 0, 2: 0, 0.5: Never / 2, 0.75: Never / 4, 1e-300: Never - 1, math.NaN(): Never, 1.0 / (1 << 56): Never - 1,
-	} {
-		require.Equal(t, want, rejection(p), p)
-	}
-	require.Equal(t, uint64(8), rejection(1-1.0/(1<<53)))
-}

@@ -17,7 +17,8 @@ type valve struct {
 	id     uint64 // of what it means, to find its state again in a checkpoint
 	policy int    // index of the policy in the list it is in
 
-	// later says what the valves after this one are taken to answer while it is settled: what makes this one matter most.
+	// later says what the valves after this one are taken to answer while it is settled: what makes this one matter most. Of a valve that
+	// ranks it also says it of those before that do.
 	// Within an and that is what opens their policies, otherwise what closes them, since what another policy might keep is nothing to
 	// save on.
 	later []answer
@@ -27,6 +28,8 @@ type valve struct {
 	// alone is set if nothing else in its policy goes by chance, and it need not know who is kept without it: then a trace that
 	// does not pass the rest of the policy has nothing at stake, whatever its randomness.
 	alone bool
+	// ranks is set if the valve goes by the order of randomness: what it answers one trace hangs on how random others are.
+	ranks bool
 	// least makes the valve go by how little random a trace is, see compiler.least.
 	least bool
 
@@ -44,7 +47,8 @@ type stateful interface {
 
 // A valveState is the state of a valve, and decides for it.
 type valveState interface {
-	// settle answers for all traces of the batch that it matters to, and moves the state on.
+	// settle answers for all traces of the batch that it matters to, and moves the state on. The limits that it foresees must hang on
+	// no trace's randomness or hashes, and the limit of a trace not on its own: see exposure.
 	settle(b *batch, valve int)
 	// appendTo appends the state to b; the same state gives the same bytes.
 	appendTo(b []byte) []byte
@@ -92,7 +96,8 @@ func answerIf(open bool, path []scope) answer {
 func (c *compiler) valve(r stateful, text string, owner int) valveGate {
 	no := len(c.valves)
 	c.random = true
-	v := valve{policy: c.policy, path: slices.Clone(c.path), least: c.least(), owner: owner, share: r}
+	_, ranks := r.(*diversity)
+	v := valve{policy: c.policy, path: slices.Clone(c.path), ranks: ranks, least: c.least(), owner: owner, share: r}
 	name := strconv.AppendInt([]byte(c.name), int64(no-c.firstValve), 10)
 	v.id = xxhash.Sum64(append(name, text...))
 	c.valves = append(c.valves, v)
@@ -114,8 +119,11 @@ func (c *compiler) finishValves(isDrop []bool) {
 		v := &c.valves[i]
 		v.shut = answerIf(false, v.path)
 		v.later = make([]answer, len(c.valves))
-		for j := i + 1; j < len(c.valves); j++ {
+		for j := range c.valves {
 			w := &c.valves[j]
+			if j == i || j < i && !(v.ranks && w.ranks) {
+				continue
+			}
 			k := 0 // where the ways part
 			for k+1 < len(v.path) && k+1 < len(w.path) && v.path[k+1].node == w.path[k+1].node {
 				k++

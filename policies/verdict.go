@@ -25,7 +25,7 @@ type Verdict struct {
 	Matched []uint64 // the top-level policies that matched: bit i%64 of word i/64 for policy i
 	// Probability is the share that is kept of all traces that differ from this one in nothing but the trace ID: 1 if
 	// it is kept whatever its ID, and if it is not kept at all. A kept trace stands for 1/Probability traces: sums of that over kept
-	// traces have no bias, but for lists in which limits and percentages depend on each other, where it is below 2 %. A trace with an error that a 1 % policy earlier in the list decided
+	// traces have no bias. A trace with an error that a 1 % policy earlier in the list decided
 	// has probability 1 if a policy for errors would have kept it anyway. If the trace was sampled before, this is the share of
 	// those that were let pass then.
 	Probability float64
