@@ -119,8 +119,7 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, cells int) {
 				p.compile(c)
 				plan.isRandom[i] = c.random
 				if len(c.valves) == c.firstValve+1 && c.salted == salted {
-					_, needsKept := c.valves[c.firstValve].share.(*diversity)
-					c.valves[c.firstValve].alone = !needsKept
+					c.valves[c.firstValve].alone = !c.valves[c.firstValve].ranks
 				}
 				plan.dropsRandom = plan.dropsRandom || drops && c.random
 			}

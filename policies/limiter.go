@@ -68,42 +68,53 @@ func (r *limiter) cost(t *Trace) uint64 {
 type limiterState struct {
 	*limiter
 	budget *budget
-	bids   []bid
-	others []bid // of the traces that do not compete
+	order  []int // strict: of the traces that it matters to
 }
 
 func (s *limiterState) settle(b *batch, v int) {
-	s.bids, s.others = s.bids[:0], s.others[:0]
-	for i := range b.traces {
-		c := bid{b.traces[i].Randomness, s.cost(&b.traces[i]), i, b.stake(i, v)}
-		if c.stake.matters {
-			s.bids = append(s.bids, c)
-		} else {
-			s.others = append(s.others, c)
-		}
-	}
 	if s.strict {
 		s.oneByOne(b, v)
 		return
 	}
-	g := s.budget.grant(nil, s.bids, b.now)
-	for _, c := range s.bids {
-		limit := c.stake.limit(g.limitOf(c.cost))
-		b.set(c.trace, v, isTrue(c.randomness >= limit), limit)
+	g := s.budget.grant(nil, b.now)
+	for i := range b.traces {
+		g.ask(s.cost(&b.traces[i]), b.stake(i, v).share)
 	}
-	for _, c := range s.others {
-		b.pass(c.trace, v, c.stake.limit(g.limitFor(c.cost)))
+	share, spent := g.share(), int64(0)
+	for i := range b.traces {
+		t, k := &b.traces[i], &b.stakes[i]
+		limit := uint64(Never)
+		if cost := s.cost(t); g.fits(cost) {
+			limit = b.limitOf(k, share)
+			if k.matters && t.Randomness >= limit {
+				b.set(i, v, yes, limit)
+				spent += int64(cost) * unit
+				continue
+			}
+		}
+		if k.matters {
+			b.set(i, v, no, limit)
+		} else {
+			b.pass(i, v, limit)
+		}
 	}
+	s.budget.charge(spent)
 }
 
 // oneByOne asks for each trace as the Collector does: one that does not fit does not keep a smaller one from passing.
 func (s *limiterState) oneByOne(b *batch, v int) {
-	sortBids(s.bids)
-	for _, c := range s.bids {
-		if s.budget.allows(c.cost, b.now) {
-			b.set(c.trace, v, yes, 0)
+	s.order = s.order[:0]
+	for i := range b.traces {
+		if b.stake(i, v).matters {
+			s.order = append(s.order, i)
+		}
+	}
+	b.sortByRandomness(s.order)
+	for _, i := range s.order {
+		if s.budget.allows(s.cost(&b.traces[i]), b.now) {
+			b.set(i, v, yes, 0)
 		} else {
-			b.set(c.trace, v, no, Never)
+			b.set(i, v, no, Never)
 		}
 	}
 }
