@@ -9,6 +9,8 @@
 // and knows each difference as a switch (a quirk) must agree with the peer when all are on and with Thresher when all are off.
 // So every difference has the names of the quirks that make it, and they are counted.
 //
+// What bytes_limiting counts of a trace is found out to the byte, also for requests in encodings that nobody writes.
+//
 // The tests are all there is:
 //
 //	cd internal/conformance && go test ./...
