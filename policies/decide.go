@@ -87,12 +87,8 @@ func (m *Matcher) DecideSettled(i int, v *Verdict) {
 
 func (m *Matcher) decide(v *Verdict) {
 	p, e := m.plan, &m.e
-	words := (len(p.policies) + 63) / 64
-	if cap(v.Matched) < words {
-		v.Matched = make([]uint64, words)
-	}
-	v.Matched = v.Matched[:words]
-	clear(v.Matched)
+	v.reset(p)
+	v.findErrors(p, e.trace.Matches)
 
 	kept, dropped, forced := -1, -1, -1
 	sure := false // a policy without chance would keep it
@@ -103,7 +99,7 @@ func (m *Matcher) decide(v *Verdict) {
 		}
 		if a := p.policies[i].gate.open(e); a != yes {
 			if a == failed {
-				m.failed[i]++
+				v.Failed[i/64] |= 1 << (i % 64)
 			}
 			continue
 		}
@@ -140,10 +136,6 @@ func (m *Matcher) decide(v *Verdict) {
 	v.Sole = v.Keep && !p.firstMatch && keepers == 1
 	e.trace = nil
 }
-
-// Failed returns how often a policy had no vote because one of its conditions could not be evaluated, by policy. The
-// slice is the matcher's.
-func (m *Matcher) Failed() []uint64 { return m.failed }
 
 // Randomness returns the number that a trace has by its ID, if its tracestate gives no other: the low 56 bits (W3C Trace
 // Context level 2, OTEP 235).

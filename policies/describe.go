@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -43,4 +44,12 @@ func joined(words []string) string {
 		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
 	}
 	return strings.Join(words, "")
+}
+
+// counted writes a number of something.
+func counted[N int | int64 | uint64](n N, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -19,10 +19,12 @@ type Explanation struct {
 	Sub        []Explanation
 }
 
-// Seen is a span of a trace that is explained, with the attributes of its resource, both scanned for Plan.Keys.
+// Seen is a span of a trace that is explained, with the attributes of its resource, both scanned for Plan.Keys. The headers are as
+// in Context; without them nothing is said of what ottl_condition saw.
 type Seen struct {
-	Resource []wire.Attr
-	Span     wire.Span
+	Resource                    []wire.Attr
+	ResourceHeader, ScopeHeader []byte
+	Span                        wire.Span
 }
 
 // Explain tells for each policy in the list, in its order, whether t passes it by itself and why. A drop policy that is passed
@@ -39,19 +41,20 @@ func (m *Matcher) ExplainSettled(i int, spans []Seen) []Explanation {
 }
 
 func (m *Matcher) explain(spans []Seen) []Explanation {
-	why := explain(m.plan.policies, &m.e, spans)
+	why := m.explainAll(m.plan.policies, spans)
 	m.e.trace = nil
 	return why
 }
 
-func explain(list []Policy, e *evaluation, spans []Seen) []Explanation {
+func (m *Matcher) explainAll(list []Policy, spans []Seen) []Explanation {
+	e := &m.e
 	var why []Explanation
 	for i := range list {
 		p := &list[i]
 		a := p.gate.open(e)
-		x := Explanation{Name: p.Name, Type: p.Type, Text: p.Text, Passed: a == yes, Failed: a == failed, Sub: explain(p.Sub, e, spans)}
+		x := Explanation{Name: p.Name, Type: p.Type, Text: p.Text, Passed: a == yes, Failed: a == failed, Sub: m.explainAll(p.Sub, spans)}
 		if spans != nil {
-			x.Saw = saw(p, e, spans)
+			x.Saw = m.saw(p, spans)
 		}
 		why = append(why, x)
 	}
@@ -59,12 +62,13 @@ func explain(list []Policy, e *evaluation, spans []Seen) []Explanation {
 }
 
 // saw says what of the trace a policy looked at.
-func saw(p *Policy, e *evaluation, spans []Seen) string {
+func (m *Matcher) saw(p *Policy, spans []Seen) string {
+	e := &m.e
 	switch r := p.rule.(type) {
 	case *latency, *baselineLatency:
 		return strconv.FormatFloat(float64(e.trace.duration())/1e6, 'f', -1, 64) + " ms"
 	case *spanCount:
-		return fmt.Sprintf("%d spans", e.trace.Spans)
+		return counted(e.trace.Spans, "span")
 	case *stringAttribute:
 		return sawAttribute(e, r.key, spans)
 	case *numericAttribute:
@@ -97,6 +101,8 @@ func saw(p *Policy, e *evaluation, spans []Seen) string {
 			return "randomness " + percent(float64(e.randomness)/Never) + " from the tracestate, passes from " + percent(1-r.percent/100)
 		}
 		return "hash " + percent(float64(e.hash(p.gate.(*hashGate).salt))/(1<<64)) + ", passes up to " + percent(r.percent/100)
+	case *ottlCondition:
+		return m.sawErrors(r, spans)
 	case *forceRule:
 		return "decided at " + inUTC(e.trace.Due)
 	}
@@ -119,6 +125,27 @@ func sawValve(e *evaluation, g valveGate) string {
 	default:
 		return has + ", passed from " + percent(float64(l)/Never)
 	}
+}
+
+// sawErrors says for which spans a condition has no answer. Now() in it is when the trace is decided, not when each span came.
+func (m *Matcher) sawErrors(r *ottlCondition, spans []Seen) string {
+	erred, text := 0, ""
+	for i := range spans {
+		s := &spans[i]
+		if s.ResourceHeader == nil {
+			return ""
+		}
+		m.view.Set(s.ResourceHeader, s.ScopeHeader, s.Span.Raw, m.e.trace.Due)
+		if _, err := r.condition.Match(m.view); err != nil {
+			if erred++; erred == 1 {
+				text = err.Error()
+			}
+		}
+	}
+	if erred == 0 {
+		return ""
+	}
+	return fmt.Sprintf("an error for %d of %s: %s", erred, counted(uint64(len(spans)), "span"), text)
 }
 
 func percent(share float64) string { return strconv.FormatFloat(share*100, 'g', 5, 64) + " %" }

@@ -14,6 +14,7 @@ type ottlCondition struct {
 	expressions Expressions
 	condition   SpanCondition
 	propagate   bool // an expression that cannot be evaluated takes the vote from the policy
+	ignore      bool // it is as good as false, and who runs this is told
 	strict      bool
 }
 
@@ -23,7 +24,7 @@ func readOTTLCondition(m *mapping) rule {
 	r := &ottlCondition{strict: m.p.options.Strict}
 	if mode, n := m.text("error_mode"); n != nil {
 		mode = strings.ToLower(mode) // as the Collector reads it
-		r.propagate = mode == "propagate"
+		r.propagate, r.ignore = mode == "propagate", mode == "ignore"
 		if !slices.Contains(errorModes(), mode) {
 			hint := suggest.DidYouMean(mode, errorModes())
 			if hint == "" {
@@ -93,17 +94,24 @@ type ottlBits struct {
 	rule            *ottlCondition
 	text            string
 	matched, failed *spanBit
+	in, ignored     []uint64 // the policies of the list that it is within, and those of them in which errors are ignored: bit i%64 of word i/64
 }
 
 func (r *ottlCondition) compile(c *compiler) gate {
 	text := strconv.Quote(r.text())
-	for i := range c.conditions {
-		if c.conditions[i].text == text {
-			return &ottlGate{c.conditions[i]}
+	i := slices.IndexFunc(c.conditions, func(b ottlBits) bool { return b.text == text })
+	if i < 0 {
+		i = len(c.conditions)
+		words := (len(c.plan.policies) + 63) / 64
+		c.conditions = append(c.conditions, ottlBits{r, text, &spanBit{}, &spanBit{}, make([]uint64, words), make([]uint64, words)})
+	}
+	b := c.conditions[i]
+	if len(c.path) > 0 { // it is not one of rescue_on
+		b.in[c.policy/64] |= 1 << (c.policy % 64)
+		if r.ignore {
+			b.ignored[c.policy/64] |= 1 << (c.policy % 64)
 		}
 	}
-	b := ottlBits{r, text, &spanBit{}, &spanBit{}}
-	c.conditions = append(c.conditions, b)
 	return &ottlGate{b}
 }
 
@@ -113,7 +121,7 @@ func (g *ottlGate) open(e *evaluation) answer {
 	switch {
 	case g.matched.set(e.trace.Matches):
 		return yes
-	case g.failed.set(e.trace.Matches):
+	case g.rule.propagate && g.failed.set(e.trace.Matches):
 		return failed
 	}
 	return no
@@ -125,7 +133,7 @@ func (m *Matcher) conditions(s *wire.Span, c *Context, matches []uint64) {
 	set := false
 	for i := range m.plan.conditions {
 		b := &m.plan.conditions[i]
-		if b.matched.set(matches) || b.rule.strict && b.failed.set(matches) {
+		if b.matched.set(matches) || b.rule.strict && b.rule.propagate && b.failed.set(matches) {
 			continue
 		}
 		if !set {
@@ -133,11 +141,53 @@ func (m *Matcher) conditions(s *wire.Span, c *Context, matches []uint64) {
 			set = true
 		}
 		matched, err := b.rule.condition.Match(m.view)
-		switch {
-		case matched:
+		if matched {
 			matches[b.matched.word] |= b.matched.mask
-		case err != nil && b.rule.propagate:
+			continue
+		}
+		if err != nil {
 			matches[b.failed.word] |= b.failed.mask
+			if m.errors[i] == "" {
+				m.errors[i] = err.Error() // its text, since the error may hold on to the span
+			}
 		}
 	}
+}
+
+// findErrors fills in which policies a condition is within that could not be evaluated for a span, and was true of none. Whether it
+// was before or after that makes no difference, as spans come in any order.
+func (v *Verdict) findErrors(p *Plan, matches []uint64) {
+	for i := range p.conditions {
+		if b := &p.conditions[i]; b.failed.set(matches) && !b.matched.set(matches) {
+			for w := range v.Erred {
+				v.Erred[w] |= b.in[w]
+			}
+		}
+	}
+}
+
+// An EvaluationError tells of a policy with a condition that could not be evaluated for a span.
+type EvaluationError struct {
+	Policy  int    // its index
+	Ignored bool   // error_mode: ignore
+	Text    string // what the first such span since the last call led to
+}
+
+// TakeErrors returns what conditions in policies of the list could not be evaluated since the last call, at most one error for each policy.
+func (m *Matcher) TakeErrors() (list []EvaluationError) {
+	for i, text := range m.errors {
+		if text == "" {
+			continue
+		}
+		m.errors[i] = ""
+		b := &m.plan.conditions[i]
+		for policy := range m.plan.policies {
+			bit := uint64(1) << (policy % 64)
+			if b.in[policy/64]&bit == 0 || slices.ContainsFunc(list, func(e EvaluationError) bool { return e.Policy == policy }) {
+				continue
+			}
+			list = append(list, EvaluationError{policy, b.ignored[policy/64]&bit != 0, text})
+		}
+	}
+	return list
 }

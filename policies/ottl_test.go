@@ -1,6 +1,7 @@
 package policies_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -51,6 +52,63 @@ func TestOTTL(t *testing.T) {
 	}
 }
 
+// What cannot be evaluated is told of by policy, unless the condition is true of another span, whichever comes first; and is as good as
+// false unless it is propagated.
+func TestOTTLErrors(t *testing.T) {
+	const list = `
+- {name: no conditions, type: always_sample}
+- {name: ignored, type: ottl_condition, ottl_condition: {error_mode: ignore, span: ['attributes["cost"] + 1 == 3']}}
+- {name: silent, type: ottl_condition, ottl_condition: {error_mode: silent, span: ['attributes["cost"] + 1 == 3']}}
+- {name: within, type: not, not: {not_sub_policy: {type: ottl_condition, ottl_condition: {error_mode: propagate, span: ['attributes["cost"] + 1 == 3']}}}}
+- {name: sound, type: ottl_condition, ottl_condition: {error_mode: ignore, span: ['name == "x"']}}
+`
+	var doc yaml.Node
+	require.NoError(t, yaml.Unmarshal([]byte(list), &doc))
+	for _, strict := range []bool{false, true} {
+		plan, err := policies.Parse(&doc, policies.Options{Conditions: ottl.New(), Strict: strict})
+		require.NoError(t, err)
+		g := &gatherer{t: t, plan: plan, m: plan.NewMatcher()}
+		names := plan.Names()
+		told := func(v *policies.Verdict, has func(*policies.Verdict, int) bool) (list []string) {
+			for i, name := range names {
+				if has(v, i) {
+					list = append(list, name)
+				}
+			}
+			return list
+		}
+		for _, x := range []struct {
+			costs []any // of spans behind a root without one, to which nothing can be added
+			erred bool
+		}{
+			{nil, true}, {[]any{2}, false}, {[]any{"much"}, true}, {[]any{"much", 2}, false}, {[]any{2, "much"}, false}, {[]any{3, "much", 5}, true},
+		} {
+			trace := g.gather(func(ptrace.Span) {})
+			for _, cost := range x.costs {
+				g.add(func(s ptrace.Span) { require.NoError(t, s.Attributes().PutEmpty("cost").FromRaw(cost)) })
+			}
+			var v policies.Verdict
+			g.m.Decide(trace, &v)
+			var erred, failed []string
+			if x.erred {
+				erred = []string{"ignored", "silent"}
+			}
+			if x.erred || strict { // the Collector stops at the first error
+				erred, failed = append(erred, "within"), []string{"within"}
+			}
+			require.Equal(t, erred, told(&v, (*policies.Verdict).HasErred), "%v, strict %v", x.costs, strict)
+			require.Equal(t, failed, told(&v, (*policies.Verdict).HasFailed), "%v, strict %v", x.costs, strict)
+		}
+		var texts []string
+		for _, e := range g.m.TakeErrors() {
+			require.Contains(t, e.Text, `attributes["cost"] + 1 == 3`)
+			texts = append(texts, fmt.Sprintf("%s %v", names[e.Policy], e.Ignored))
+		}
+		require.ElementsMatch(t, []string{"ignored true", "silent false", "within false"}, texts)
+		require.Empty(t, g.m.TakeErrors(), "each is told once")
+	}
+}
+
 // ottlTraces fill in the second of two spans.
 func ottlTraces() []func(ptrace.Span) {
 	return []func(ptrace.Span){
@@ -77,24 +135,28 @@ type gatherer struct {
 	gathered *policies.Trace
 }
 
+// gather begins a trace with two spans.
 func (g *gatherer) gather(fill func(ptrace.Span)) *policies.Trace {
+	g.gathered = &policies.Trace{Matches: make([]uint64, g.plan.Words())}
+	g.add(func(root ptrace.Span) { root.SetParentSpanID([8]byte{}) })
+	g.add(fill)
+	return g.gathered
+}
+
+// add adds a span to the trace.
+func (g *gatherer) add(fill func(ptrace.Span)) {
 	traces := ptrace.NewTraces()
 	r := traces.ResourceSpans().AppendEmpty()
 	r.Resource().Attributes().PutStr("service.name", "shop")
-	spans := r.ScopeSpans().AppendEmpty().Spans()
-	root, child := spans.AppendEmpty(), spans.AppendEmpty()
-	root.SetTraceID([16]byte{1})
-	root.SetSpanID([8]byte{1})
-	child.SetTraceID([16]byte{1})
-	child.SetSpanID([8]byte{2})
-	child.SetParentSpanID([8]byte{1})
-	fill(child)
+	s := r.ScopeSpans().AppendEmpty().Spans().AppendEmpty()
+	s.SetTraceID([16]byte{1})
+	s.SetSpanID([8]byte{1 + byte(g.gathered.Spans)})
+	s.SetParentSpanID([8]byte{1})
+	fill(s)
 	var m ptrace.ProtoMarshaler
 	request, err := m.MarshalTraces(traces)
 	require.NoError(g.t, err)
-	g.gathered = &policies.Trace{Matches: make([]uint64, g.plan.Words())}
 	require.NoError(g.t, wire.Walk(request, &wire.Scratch{}, g))
-	return g.gathered
 }
 
 func (g *gatherer) Resource(header []byte) error {

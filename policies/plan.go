@@ -81,7 +81,7 @@ func (p *Plan) NewMatcher() *Matcher {
 	m := &Matcher{
 		plan:   p,
 		caches: make([]patternCache, p.scan.caches),
-		failed: make([]uint64, len(p.policies)),
+		errors: make([]string, len(p.conditions)),
 		e: evaluation{
 			plan:    p,
 			hashes:  make([]uint64, len(p.salts)),

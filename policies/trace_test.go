@@ -272,7 +272,7 @@ func (tt *testTrace) seen(p *Plan) []Seen {
 		}
 		s := l.span
 		s.Attrs = l.scanned(p)
-		seen = append(seen, Seen{resource, s})
+		seen = append(seen, Seen{Resource: resource, Span: s})
 	}
 	return seen
 }

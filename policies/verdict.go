@@ -23,6 +23,10 @@ type Verdict struct {
 	Dropped bool     // a drop policy decided
 	Policy  int      // index of the deciding top-level policy, -1 if none
 	Matched []uint64 // the top-level policies that matched: bit i%64 of word i/64 for policy i
+	// Failed are the top-level policies that had no vote because a condition in them could not be evaluated, and Erred those with a
+	// condition that could not be evaluated for a span, and was true of none, whatever came of it. Both are as Matched, and empty if
+	// no policy has conditions.
+	Failed, Erred []uint64
 	// Probability is the share that is kept of all traces that differ from this one in nothing but the trace ID: 1 if
 	// it is kept whatever its ID, and if it is not kept at all. A kept trace stands for 1/Probability traces: sums of that over kept
 	// traces have no bias. A trace with an error that a 1 % policy earlier in the list decided
@@ -36,10 +40,39 @@ type Verdict struct {
 }
 
 // Matches reports whether top-level policy i matched.
-func (v *Verdict) Matches(i int) bool { return v.Matched[i/64]>>(i%64)&1 == 1 }
+func (v *Verdict) Matches(i int) bool { return isIn(v.Matched, i) }
+
+// HasFailed reports whether top-level policy i is in Failed.
+func (v *Verdict) HasFailed(i int) bool { return isIn(v.Failed, i) }
+
+// HasErred reports whether top-level policy i is in Erred.
+func (v *Verdict) HasErred(i int) bool { return isIn(v.Erred, i) }
+
+func isIn(set []uint64, i int) bool { return i/64 < len(set) && set[i/64]>>(i%64)&1 == 1 }
+
+// reset clears the sets of policies, and makes room for those of a plan.
+func (v *Verdict) reset(p *Plan) {
+	words := (len(p.policies) + 63) / 64
+	v.Matched = cleared(v.Matched, words)
+	if len(p.conditions) == 0 {
+		words = 0
+	}
+	v.Failed, v.Erred = cleared(v.Failed, words), cleared(v.Erred, words)
+}
+
+func cleared(set []uint64, words int) []uint64 {
+	if cap(set) < words {
+		return make([]uint64, words)
+	}
+	set = set[:words]
+	clear(set)
+	return set
+}
 
 // Refuse makes it the verdict on a trace that no policy is asked about: not kept.
 func (v *Verdict) Refuse() {
 	v.Keep, v.Dropped, v.Policy, v.Probability, v.Sole = false, false, -1, 1, false
 	clear(v.Matched)
+	clear(v.Failed)
+	clear(v.Erred)
 }

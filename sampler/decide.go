@@ -119,8 +119,19 @@ func (m *Machine) countDecision(t *buffer.Trace, s *policySet, policy uint32) {
 	}
 	st.DecisionAge[i]++
 	st.DecisionAgeSum += uint64(waited)
+	v := &s.verdict
+	if len(v.Erred) > 0 {
+		for i, no := range s.policyNo {
+			if v.HasFailed(i) {
+				st.Policies[no].Failed++
+			}
+			if v.HasErred(i) {
+				st.Policies[no].Erred++
+			}
+		}
+	}
 	p := &st.Policies[policy]
-	if v := &s.verdict; v.Keep {
+	if v.Keep {
 		if v.Sole {
 			p.SoleTraces++
 			p.SoleSpans += uint64(t.Spans)
@@ -162,6 +173,9 @@ func (m *Machine) deliver(t *buffer.Trace, s *policySet, policy uint32, competed
 	for i, name := range s.names {
 		if v.Matches(i) {
 			d.Matched = append(d.Matched, name)
+		}
+		if v.HasErred(i) {
+			d.Erred = append(d.Erred, name)
 		}
 	}
 	if explain := m.limits.Explain; explain != nil && explain(t.ID) {

@@ -25,6 +25,7 @@ type Delivery struct {
 
 	Policy      string   // the policy that decided; empty: none matched
 	Matched     []string // every top-level policy that matched; nil for late spans
+	Erred       []string // those in which a condition could not be evaluated for a span, and was true of none
 	Probability float64  // with which the trace was kept; 0 for late spans of a dropped one
 	Complete    bool     // a root span was among the spans
 	Early       bool     // decided by size

@@ -193,9 +193,26 @@ func (m *Machine) swap(s Settings) {
 // retire forgets a set that no open trace began under.
 func (m *Machine) retire(s *policySet) {
 	m.sets[s.no] = nil
-	for i, n := range s.matcher.Failed() {
-		m.stats.Policies[s.policyNo[i]].Failed += n
+}
+
+// A PolicyError tells of a policy with a condition that could not be evaluated for some span.
+type PolicyError struct {
+	Policy  string
+	Ignored bool // error_mode: ignore, so that somebody is to be told
+	Text    string
+}
+
+// TakeErrors returns what conditions of policies could not be evaluated since the last call, one error for each policy at most.
+func (m *Machine) TakeErrors() (list []PolicyError) {
+	for _, s := range m.sets {
+		if s == nil {
+			continue
+		}
+		for _, e := range s.matcher.TakeErrors() {
+			list = append(list, PolicyError{s.names[e.Policy], e.Ignored, e.Text})
+		}
 	}
+	return list
 }
 
 func (m *Machine) use(s Settings) {
@@ -368,14 +385,6 @@ func (m *Machine) Stats() Stats {
 	s.HeapBytes = m.traces.Pages.Held() + m.traces.IDs.Held()
 	s.Unsettled = int(m.queue.end - m.queue.next)
 	s.Policies = append([]PolicyStats(nil), s.Policies...)
-	for _, set := range m.sets {
-		if set == nil {
-			continue
-		}
-		for i, n := range set.matcher.Failed() {
-			s.Policies[set.policyNo[i]].Failed += n
-		}
-	}
 	return s
 }
 

@@ -115,6 +115,7 @@ type PolicyStats struct {
 	// Sole are those of the kept that no other policy matched: what would not be kept without this one.
 	SoleTraces, SoleSpans, SoleBytes uint64
 	RescuedTraces                    uint64 // for a late span that this policy of rescue_on matched
-	// Failed is how often a condition of the policy could not be evaluated, so that it had no vote.
-	Failed uint64
+	// Failed are the decided traces on which the policy had no vote, because a condition in it could not be evaluated, and Erred those
+	// that have a span for which a condition could not be evaluated, and none of which it was true.
+	Failed, Erred uint64
 }

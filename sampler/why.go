@@ -26,8 +26,8 @@ func (m *Machine) seen(t *buffer.Trace, keys *wire.KeySet) []policies.Seen {
 		var p piece
 		p, b = nextPiece(b)
 		var s policies.Seen
-		header := m.traces.Headers.AppendTo(nil, p.resource)
-		s.Resource, _ = wire.ScanResource(header, keys, nil) // what is stored was scanned before
+		s.ResourceHeader, s.ScopeHeader = m.traces.Headers.AppendTo([]byte{}, p.resource), m.traces.Headers.AppendTo(nil, p.scope)
+		s.Resource, _ = wire.ScanResource(s.ResourceHeader, keys, nil) // what is stored was scanned before
 		_ = wire.ScanSpan(p.span, keys, &s.Span)
 		spans = append(spans, s)
 	}

@@ -97,7 +97,7 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 }
 
 func (m *series) policies(all map[string]PolicyCount) {
-	var traces, spans, bytes, soleTraces, soleSpans, soleBytes, rescued, failed []point
+	var traces, spans, bytes, soleTraces, soleSpans, soleBytes, rescued, erred, failed []point
 	for name, c := range all {
 		traces = append(traces, num(c.Traces, "decision", "kept", "policy", name), num(c.DroppedTraces, "decision", "dropped", "policy", name))
 		spans = append(spans, num(c.Spans, "decision", "kept", "policy", name), num(c.DroppedSpans, "decision", "dropped", "policy", name))
@@ -106,6 +106,7 @@ func (m *series) policies(all map[string]PolicyCount) {
 		soleSpans = append(soleSpans, num(c.SoleSpans, "policy", name))
 		soleBytes = append(soleBytes, num(c.SoleBytes, "policy", name))
 		rescued = append(rescued, num(c.RescuedTraces, "policy", name))
+		erred = append(erred, num(c.ErrorTraces, "policy", name))
 		failed = append(failed, num(c.FailedTraces, "policy", name))
 	}
 	m.sum("thresher.traces", "{trace}", "Decided traces by decision and deciding policy.", traces...)
@@ -115,7 +116,9 @@ func (m *series) policies(all map[string]PolicyCount) {
 	m.sum("thresher.policy.sole.spans", "{span}", "Spans of traces kept that no other policy matched.", soleSpans...)
 	m.sum("thresher.policy.sole", "By", "Span bytes of traces kept that no other policy matched: what removing the policy would save.", soleBytes...)
 	m.sum("thresher.policy.rescued.traces", "{trace}", "Traces that were dropped, and are kept since a late span that this policy of rescue_on matched.", rescued...)
-	m.sum("thresher.policy.failed.traces", "{trace}", "Traces on which the policy had no vote, because a condition in it could not be evaluated.", failed...)
+	m.sum("thresher.policy.error.traces", "{trace}", "Decided traces with a span for which a condition in the policy could not be evaluated, and none of which it was true. "+
+		"With error_mode ignore or silent that is as good as false.", erred...)
+	m.sum("thresher.policy.failed.traces", "{trace}", "Those of thresher_policy_error_traces_total on which the policy had no vote: error_mode propagate.", failed...)
 }
 
 func (m *series) exporters(all []export.ExporterStats) {

@@ -70,7 +70,8 @@ type Node struct {
 	receivers   []*receiver
 	slabs       *offheap.Slabs // memory for spans
 	readers     chan struct{}  // slots for reading spilled traces again
-	stopping    chan struct{}  // closed when the partitions are told to stop
+	complaints  complaints
+	stopping    chan struct{} // closed when the partitions are told to stop
 
 	mu      sync.RWMutex
 	runners map[int32]*runner

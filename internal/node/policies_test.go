@@ -2,7 +2,10 @@ package node
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,9 +49,12 @@ func TestPolicyFigures(t *testing.T) {
     - {name: probes, type: drop, drop: {drop_sub_policy: [{type: string_attribute, string_attribute: {key: probe, values: [yes]}}]}}
     - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}
     - {name: large, type: span_count, span_count: {min_spans: 3}}
+    - {name: bad, type: ottl_condition, ottl_condition: {error_mode: ignore, span: ['Substring(name, 0, 1000) == ""']}}
+    - {name: quiet, type: ottl_condition, ottl_condition: {error_mode: silent, span: ['Substring(name, 0, 1001) == ""']}}
     - {name: long-names, type: ottl_condition, ottl_condition: {error_mode: propagate, span: ['Substring(name, 0, 10) == "a long nam"']}}
 `)
-	n := startNode(t, cfg)
+	said := &lines{}
+	n := startChanged(t, cfg, func(n *Node) { n.log = slog.New(slog.NewTextHandler(said, nil)) })
 	n.send(
 		spansOf(1, 1, 2, failing),
 		spansOf(2, 1, 3, failing),
@@ -66,7 +72,9 @@ func TestPolicyFigures(t *testing.T) {
 		"probes":      {DroppedTraces: 1, DroppedSpans: 4},
 		"errors":      {Traces: 2, Spans: 5, Bytes: s.Policies["errors"].Bytes, SoleTraces: 1, SoleSpans: 2, SoleBytes: size("errors")},
 		"large":       {},
-		"long-names":  {Traces: 1, Spans: 1, Bytes: size("long-names"), SoleTraces: 1, SoleSpans: 1, SoleBytes: size("long-names"), FailedTraces: 4},
+		"long-names":  {Traces: 1, Spans: 1, Bytes: size("long-names"), SoleTraces: 1, SoleSpans: 1, SoleBytes: size("long-names"), ErrorTraces: 4, FailedTraces: 4},
+		"bad":         {ErrorTraces: 5},
+		"quiet":       {ErrorTraces: 5},
 		"late-errors": {RescuedTraces: 1},
 		Unmatched:     {DroppedTraces: 1, DroppedSpans: 2},
 	}, s.Policies)
@@ -78,10 +86,16 @@ func TestPolicyFigures(t *testing.T) {
 		`thresher_policy_sole_traces_total{policy="errors"} 1`, `thresher_policy_sole_spans_total{policy="errors"} 2`,
 		fmt.Sprintf(`thresher_policy_sole_bytes_total{policy="errors"} %d`, size("errors")),
 		`thresher_policy_rescued_traces_total{policy="late-errors"} 1`, `thresher_policy_failed_traces_total{policy="long-names"} 4`,
+		`thresher_policy_error_traces_total{policy="long-names"} 4`, `thresher_policy_error_traces_total{policy="bad"} 5`,
 		`thresher_traces_flagged_total{flag="rescued"} 1`, `thresher_traces_total{decision="dropped",policy="probes"} 1`,
 	} {
 		require.Contains(t, body, want+"\n")
 	}
+
+	require.Eventually(t, func() bool { return len(said.about("cannot be evaluated")) > 0 }, 5*time.Second, 10*time.Millisecond)
+	complaints := said.about("cannot be evaluated")
+	require.Len(t, complaints, 1, "not for each span, partition or silent policy")
+	require.Regexp(t, `policy=bad error="the span expression .*Substring.* has no answer: `, complaints[0])
 
 	for name, policy := range map[string]string{named(1, 1): "errors", named(2, 3): "errors", named(3, 3): "late-errors", named(4, 1): "long-names"} {
 		back.mu.Lock()
@@ -94,6 +108,46 @@ func TestPolicyFigures(t *testing.T) {
 	require.NotContains(t, back.names(), named(3, 1))
 	http.DefaultClient.CloseIdleConnections()
 	require.Less(t, n.end(), 5*time.Second)
+}
+
+// lines is a log.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, string(b))
+	return len(b), nil
+}
+
+func (l *lines) about(words string) (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.all {
+		if strings.Contains(line, words) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// TestComplainsOnceAMinute: of each policy, whatever the partition.
+func TestComplainsOnceAMinute(t *testing.T) {
+	var c complaints
+	start := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC)
+	for _, x := range []struct {
+		policy string
+		after  time.Duration
+		due    bool
+	}{
+		{"a", 0, true}, {"a", 0, false}, {"b", time.Second, true}, {"a", 59 * time.Second, false}, {"a", time.Minute, true}, {"b", time.Minute, false},
+		{"b", 61 * time.Second, true}, {"a", 61 * time.Second, false},
+	} {
+		require.Equal(t, x.due, c.due(x.policy, start.Add(x.after)), "%s after %v", x.policy, x.after)
+	}
 }
 
 func named(trace, span byte) string {

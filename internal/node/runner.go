@@ -132,6 +132,7 @@ func (r *runner) run(ctx, finish context.Context) {
 			if ctx.Err() == nil {
 				select {
 				case <-tick.C:
+					r.complain()
 					r.checkpoint(false)
 				case s := <-r.savedAcked:
 					r.stored(s)
@@ -156,6 +157,7 @@ func (r *runner) run(ctx, finish context.Context) {
 		case s := <-r.savedAcked:
 			r.stored(s)
 		case <-tick.C:
+			r.complain()
 			r.checkpoint(false)
 		}
 	}

@@ -79,7 +79,9 @@ type PolicyCount struct {
 	SoleBytes  uint64 `json:"sole_bytes"`
 	// RescuedTraces were dropped, and are kept since a late span that this policy of rescue_on matched.
 	RescuedTraces uint64 `json:"rescued_traces"`
-	// FailedTraces are those on which it had no vote, because a condition in it could not be evaluated.
+	// ErrorTraces have a span for which a condition in the policy could not be evaluated, and none of which it was true. FailedTraces
+	// are those of them on which it had no vote for that: error_mode propagate.
+	ErrorTraces  uint64 `json:"error_traces"`
 	FailedTraces uint64 `json:"failed_traces"`
 }
 
@@ -93,6 +95,7 @@ func (c *PolicyCount) add(p *sampler.PolicyStats) {
 	c.SoleSpans += p.SoleSpans
 	c.SoleBytes += p.SoleBytes
 	c.RescuedTraces += p.RescuedTraces
+	c.ErrorTraces += p.Erred
 	c.FailedTraces += p.Failed
 }
 
