@@ -45,7 +45,8 @@ The table has a line for each trace, and sums by policy: how many traces it deci
 how many it matched, and how many no other policy would have kept (ALONE: what
 removing it saves). --output json writes one object a line instead:
   trace_id, decision (kept or dropped), policy, matched, probability (0 if dropped),
-  spans, complete (a root span is there)
+  spans, complete (a root span is there), errors (policies with a condition that
+  could not be evaluated for a span, and was true of none; absent without any)
 
 Exit status: 0 all inputs were read, 1 some of it could not be, or the configuration
 has mistakes.`,
@@ -166,7 +167,7 @@ func (o *evaluateOptions) decide(ctx context.Context, p *config.Policies, in *in
 		return in.store.Decide(ctx, p, evaluate.Options{}, func(r *evaluate.Result) error { return evaluate.WriteJSON(out, r) })
 	}
 	table, totals := evaluate.NewTable(out, p.Plan), evaluate.NewTotals(p.Plan)
-	err := in.store.Decide(ctx, p, evaluate.Options{}, func(r *evaluate.Result) error {
+	err := in.store.Decide(ctx, p, evaluate.Options{Erred: totals.Erred}, func(r *evaluate.Result) error {
 		totals.Add(r)
 		if o.output == "totals" {
 			return nil

@@ -213,3 +213,31 @@ func TestEvaluateTellsOfForcesOutOfTerm(t *testing.T) {
 		assert.Empty(t, r.stderr)
 	}
 }
+
+// A condition that fails on everything is told of wherever somebody looks at what policies do.
+func TestConditionsThatCannotBeEvaluated(t *testing.T) {
+	const conditions = `sampling:
+  policies:
+    - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}
+    - {name: bad, type: ottl_condition, ottl_condition: {error_mode: %s, span: ['Substring(name, 4, 3) == "pay"']}}
+`
+	const why = "the span expression `Substring(name, 4, 3) == \"pay\"` has no answer: invalid range for substring function, start(4)+length(3) cannot be greater than " +
+		"the length of target string(5)"
+	for _, mode := range []string{"ignore", "silent", "propagate"} {
+		path := write(t, fmt.Sprintf(conditions, mode))
+		r := thresher(t, parts{}, traces(), "evaluate", "-c", path, "--output", "totals", "-")
+		assert.Equal(t, 0, r.status, r.stderr)
+		assert.Contains(t, r.stdout, "bad: a condition could not be evaluated for 1 trace: "+why+"\n")
+		assert.NotContains(t, r.stdout, "errors: a condition")
+		r = thresher(t, parts{}, traces(), "evaluate", "-c", path, "--output", "json", "-")
+		assert.Contains(t, r.stdout, `"spans":1,"complete":true,"errors":["bad"]}`)
+		assert.Equal(t, 1, strings.Count(r.stdout, `"errors":[`))
+		r = thresher(t, parts{}, traces(), "evaluate", "-c", path, "--explain", fine, "-")
+		assert.Contains(t, r.stdout, fine+"  dropped, no policy matched, errors in bad\n")
+		assert.Contains(t, r.stdout, "       saw an error for 1 of 1 span: "+why+"\n")
+
+		tests := write(t, "config: "+path+"\ntests: [{name: dropped, trace: [{name: GET /}], expect: {decision: dropped}}]\n")
+		r = thresher(t, parts{}, "", "test", tests)
+		assert.Equal(t, result{0, "1 passed, 0 failed\n", tests + ":2: warning: dropped: a condition in bad could not be evaluated: " + why + "\n"}, r)
+	}
+}

@@ -127,6 +127,9 @@ func (t *testRun) file(path string) error {
 		if err != nil {
 			return fmt.Errorf("%s:%d: %s: %w", file.Name, test.Line, test.Name, err)
 		}
+		for _, why := range outcome.Errors { // it may have passed for the wrong reason
+			fmt.Fprintf(t.cmd.ErrOrStderr(), "%s:%d: warning: %s: %s\n", file.Name, test.Line, test.Name, why)
+		}
 		outcomes = append(outcomes, outcome)
 		if err := t.show(file.Name, &outcome); err != nil {
 			return err

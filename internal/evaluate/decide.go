@@ -19,6 +19,7 @@ type Result struct {
 	Kept        bool
 	Policy      string   // that decided; empty: none matched
 	Matched     []string // every policy of the list that matched
+	Erred       []string // policies in which a condition could not be evaluated for a span, and was true of none
 	Probability float64  // of keeping such a trace; 0 for one that is dropped
 	Spans       int      // without duplicates
 	Bytes       uint64   // of the spans
@@ -36,6 +37,8 @@ type Result struct {
 type Options struct {
 	// Explain says of which traces each condition is wanted. nil: of none.
 	Explain func(wire.TraceID) bool
+	// Erred, if not nil, is told at the end why conditions could not be evaluated, at most once of each policy.
+	Erred func(policy, why string)
 }
 
 // largestRecord is what the log could hold of one trace.
@@ -74,7 +77,15 @@ func (s *Store) Decide(ctx context.Context, p *config.Policies, o Options, each 
 	if now, some := m.Time(); some {
 		m.Tick(now + p.Sampling.DecisionWait.Milliseconds() + policies.Tick)
 	}
-	return r.results()
+	if err := r.results(); err != nil {
+		return err
+	}
+	if o.Erred != nil {
+		for _, e := range m.TakeErrors() {
+			o.Erred(e.Policy, e.Text)
+		}
+	}
+	return nil
 }
 
 // Decided returns between which times the traces are decided, in Unix milliseconds, and false if there are none.
@@ -155,7 +166,7 @@ func (r *run) results() error {
 			continue
 		}
 		res := Result{
-			TraceID: d.TraceID, Kept: d.Kept, Policy: d.Policy, Matched: d.Matched, Spans: d.Spans, Bytes: t.bytes,
+			TraceID: d.TraceID, Kept: d.Kept, Policy: d.Policy, Matched: d.Matched, Erred: d.Erred, Spans: d.Spans, Bytes: t.bytes,
 			Complete: d.Complete, Early: d.Early, Start: t.start, End: t.end, Why: d.Why,
 		}
 		if d.Kept {

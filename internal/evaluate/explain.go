@@ -38,6 +38,9 @@ func Headline(r *Result) string {
 	if len(others) > 0 {
 		fmt.Fprintf(&b, ", also matched %s", strings.Join(others, ", "))
 	}
+	if len(r.Erred) > 0 {
+		fmt.Fprintf(&b, ", errors in %s", strings.Join(r.Erred, ", "))
+	}
 	if r.Kept && r.Probability < 1 {
 		fmt.Fprintf(&b, ", probability %.4g", r.Probability)
 	}

@@ -17,7 +17,8 @@ type line struct {
 	Probability float64  `json:"probability"`
 	Spans       int      `json:"spans"`
 	Complete    bool     `json:"complete"`
-	Why         []reason `json:"why,omitempty"` // only with an explanation
+	Errors      []string `json:"errors,omitempty"` // policies with a condition that could not be evaluated
+	Why         []reason `json:"why,omitempty"`    // only with an explanation
 }
 
 type reason struct {
@@ -34,7 +35,7 @@ type reason struct {
 func WriteJSON(out io.Writer, r *Result) error {
 	l := line{
 		TraceID: hex.EncodeToString(r.TraceID[:]), Decision: verdict(r.Kept), Policy: r.Policy, Matched: r.Matched,
-		Probability: r.Probability, Spans: r.Spans, Complete: r.Complete, Why: reasons(r.Why),
+		Probability: r.Probability, Spans: r.Spans, Complete: r.Complete, Errors: r.Erred, Why: reasons(r.Why),
 	}
 	if l.Matched == nil {
 		l.Matched = []string{}

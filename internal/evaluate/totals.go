@@ -34,6 +34,8 @@ type policyTotal struct {
 	decided Sum // traces that this policy decided
 	matched int // traces that it matched
 	sole    Sum // traces that no other policy would have kept
+	erred   int // traces for which a condition in it could not be evaluated
+	why     string
 }
 
 // NewTotals returns totals with a line for each policy of a plan.
@@ -62,6 +64,11 @@ func (t *Totals) Add(r *Result) {
 	if i, ok := t.byName[r.Policy]; ok {
 		t.policies[i].decided.add(r)
 	}
+	for _, name := range r.Erred {
+		if i, ok := t.byName[name]; ok {
+			t.policies[i].erred++
+		}
+	}
 	for _, name := range r.Matched {
 		if i, ok := t.byName[name]; ok {
 			t.policies[i].matched++
@@ -69,6 +76,13 @@ func (t *Totals) Add(r *Result) {
 				t.policies[i].sole.add(r)
 			}
 		}
+	}
+}
+
+// Erred tells why a condition in a policy could not be evaluated. It is an Options.Erred.
+func (t *Totals) Erred(policy, why string) {
+	if i, ok := t.byName[policy]; ok {
+		t.policies[i].why = why
 	}
 }
 
@@ -118,6 +132,11 @@ func (t *Totals) Write(out io.Writer) error {
 	}
 	if t.Early > 0 {
 		p.f("%s %s decided early, at maximum_trace_size_bytes\n", count(t.Early), plural(t.Early, "trace"))
+	}
+	for i := range t.policies {
+		if total := &t.policies[i]; total.erred > 0 {
+			p.f("%s: a condition could not be evaluated for %s %s: %s\n", total.name, count(total.erred), plural(total.erred, "trace"), printable(total.why))
+		}
 	}
 	return p.err
 }

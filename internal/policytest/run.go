@@ -3,6 +3,7 @@ package policytest
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"thresher/internal/evaluate"
 	"thresher/internal/wire"
@@ -12,6 +13,7 @@ import (
 type Outcome struct {
 	Test     *Test
 	Failures []Failure // none: it has passed
+	Errors   []string  // of conditions that could not be evaluated, one for each policy
 }
 
 // A Failure is a trace that did not become what was expected.
@@ -34,7 +36,14 @@ func (f *File) Run(ctx context.Context, t *Test) (Outcome, error) {
 	}
 	byID := map[wire.TraceID]*evaluate.Result{}
 	var results []*evaluate.Result
-	all := evaluate.Options{Explain: func(wire.TraceID) bool { return true }}
+	all := evaluate.Options{
+		Explain: func(wire.TraceID) bool { return true },
+		Erred: func(policy, why string) {
+			if slices.ContainsFunc(results, func(r *evaluate.Result) bool { return slices.Contains(r.Erred, policy) }) {
+				out.Errors = append(out.Errors, fmt.Sprintf("a condition in %s could not be evaluated: %s", policy, why))
+			}
+		},
+	}
 	err := store.Decide(ctx, f.Policies, all, func(r *evaluate.Result) error {
 		one := *r
 		byID[one.TraceID] = &one
