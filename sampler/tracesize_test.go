@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"thresher/policies"
 )
@@ -110,7 +111,7 @@ func decidedBy(t *testing.T, s Settings, log []ptrace.Traces, stop int) (policy 
 	record := func(i int) {
 		b, err := (&ptrace.ProtoMarshaler{}).MarshalTraces(log[i])
 		require.NoError(t, err)
-		require.NoError(t, m.Record(Offset(i), 100_000+int64(i), b))
+		require.NoError(t, m.Record(Offset(i), 100_000+int64(i), withUnknown(b, 0)))
 	}
 	for i := range log {
 		if i == stop {
@@ -128,4 +129,24 @@ func decidedBy(t *testing.T, s Settings, log []ptrace.Traces, stop int) (policy 
 		}
 	}
 	return policy
+}
+
+// withUnknown adds a field to the spans of a message that the Collector does not know, so that it is lost there. depth is that of the
+// message: a request, ResourceSpans, ScopeSpans, Span.
+func withUnknown(b []byte, depth int) (out []byte) {
+	if depth == 3 {
+		return protowire.AppendVarint(protowire.AppendTag(b[:len(b):len(b)], 99, protowire.VarintType), 7)
+	}
+	inner := []protowire.Number{1, 2, 2}[depth]
+	for len(b) > 0 {
+		number, wireType, n := protowire.ConsumeField(b)
+		field := b[:n]
+		if number == inner && wireType == protowire.BytesType {
+			_, _, tag := protowire.ConsumeTag(field)
+			content, _ := protowire.ConsumeBytes(field[tag:])
+			field = protowire.AppendBytes(protowire.AppendTag(nil, number, wireType), withUnknown(content, depth+1))
+		}
+		out, b = append(out, field...), b[n:]
+	}
+	return out
 }
