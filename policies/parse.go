@@ -213,8 +213,8 @@ func (p *parser) kind(m *mapping) *kind {
 		if k.onTop && m.depth > 0 {
 			p.errorf(n, m.sub("type"), "%s works only in the list itself, not within another policy; use and instead", name)
 		}
-		if p.alone && (k.onTop || k.shared || k.chance) {
-			p.errorf(n, m.sub("type"), "%s cannot be asked about a single late span; use policies that look at a span, such as status_code", name)
+		if p.alone {
+			p.aboutOne(n, m.sub("type"), k)
 		}
 		return k
 	}
@@ -224,6 +224,22 @@ func (p *parser) kind(m *mapping) *kind {
 	}
 	p.errorf(n, m.sub("type"), "unknown policy type %s%s", quote(name), hint)
 	return nil
+}
+
+// aboutOne reports a kind that says nothing about a span by itself.
+func (p *parser) aboutOne(n *yaml.Node, path string, k *kind) {
+	why := ""
+	switch {
+	case k.onTop || k.shared || k.chance:
+		why = "cannot be asked about a single late span"
+	case k.name == "always_sample":
+		why = "would bring back every trace that has a late span"
+	case k.name == "span_count":
+		why = "would match always or never, since a late span is asked about alone and counts 1"
+	default:
+		return
+	}
+	p.errorf(n, path, "%s %s; use policies that look at a span, such as status_code", k.name, why)
 }
 
 // block finds the block of a policy of kind k and reports all other keys. It returns ok if the block is as it should
