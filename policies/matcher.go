@@ -10,7 +10,7 @@ type Matcher struct {
 	e      evaluation
 
 	view   SpanView // for OTTL, nil if no policy needs it
-	failed []uint64 // by policy
+	errors []string // by condition: what it said of a span that it could not be evaluated for, until that is taken
 
 	states  []valveState // by valve
 	batch   batch
