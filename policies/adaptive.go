@@ -3,6 +3,7 @@ package policies
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -65,15 +66,21 @@ func readAdaptive(m *mapping) rule {
 	return r
 }
 
-func (r *adaptive) text() string {
+func (r *adaptive) text() string { return r.phrase(inPlural) }
+
+func (r *adaptive) phrase(number func(int64, string) string) string {
 	goal := strconv.FormatFloat(r.goal, 'f', -1, 64)
-	if r.unit == "" {
+	switch {
+	case r.unit == "":
 		goal += " % of traces"
-	} else {
+	case r.goal == 1:
+		goal = number(1, strings.TrimSuffix(r.unit, "s")) + " a second"
+	default:
 		goal += " " + r.unit + " a second"
 	}
 	s := r.settings
-	return fmt.Sprintf("%s, spread over %s (each %s, weight %g, at most %d kinds)", goal, joinedKeys(r.keys), inWords(s.period), s.weight, s.maxKeys)
+	return fmt.Sprintf("%s, spread over %s (each %s, weight %g, at most %s)", goal, joinedKeys(r.keys), inWords(s.period), s.weight,
+		number(int64(s.maxKeys), "kind"))
 }
 
 func (r *adaptive) compile(c *compiler) gate {

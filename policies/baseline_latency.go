@@ -31,9 +31,11 @@ func readBaselineLatency(m *mapping) rule {
 	return r
 }
 
-func (r *baselineLatency) text() string {
-	return fmt.Sprintf("slower than the %g quantile of its %s, by at least %d traces, half of the weight %s old, at most %d kinds",
-		r.quantile, joinedKeys(r.keys), r.least, inWords(r.halfLife), r.maxKeys)
+func (r *baselineLatency) text() string { return r.phrase(inPlural) }
+
+func (r *baselineLatency) phrase(number func(int64, string) string) string {
+	return fmt.Sprintf("slower than the %g quantile of its %s, by at least %s, half of the weight %s old, at most %s",
+		r.quantile, joinedKeys(r.keys), number(r.least, "trace"), inWords(r.halfLife), number(r.maxKeys, "kind"))
 }
 
 func (r *baselineLatency) compile(c *compiler) gate {

@@ -140,12 +140,14 @@ func (r *composite) floor() {
 	}
 }
 
-func (r *composite) text() string {
+func (r *composite) text() string { return r.phrase(inPlural) }
+
+func (r *composite) phrase(number func(int64, string) string) string {
 	var shares []string
 	for _, i := range r.order {
 		shares = append(shares, fmt.Sprintf("%s %g", r.within[i].Name, r.allocated[i]))
 	}
-	return fmt.Sprintf("up to %d spans a second%s: %s", r.total, together(r.partitions), strings.Join(shares, ", "))
+	return fmt.Sprintf("up to %s a second%s: %s", number(r.total, "span"), together(r.partitions), strings.Join(shares, ", "))
 }
 
 func (r *composite) sub() []Policy { return r.within }

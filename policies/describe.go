@@ -47,9 +47,12 @@ func joined(words []string) string {
 }
 
 // counted writes a number of something.
-func counted[N int | int64 | uint64](n N, what string) string {
+func counted(n int64, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return inPlural(n, what)
 }
+
+// inPlural does so whatever the number is.
+func inPlural(n int64, what string) string { return fmt.Sprintf("%d %ss", n, what) }

@@ -109,13 +109,19 @@ func (m *mapping) period(key string, byDefault int64) int64 {
 	return v
 }
 
-func (r *diversity) text() string {
+func (r *diversity) text() string { return r.phrase(inPlural) }
+
+func (r *diversity) phrase(number func(int64, string) string) string {
 	by := "shape"
 	if r.keys != nil {
 		by = joinedKeys(r.keys)
 	}
-	return fmt.Sprintf("among the first %d traces of the same %s in %s (%d in a partition), at most %d kinds", r.traces, by,
-		inWords(r.period), r.perPartition, r.most)
+	first := "among the first " + number(r.traces, "trace")
+	if number(r.traces, "trace") == "1 trace" {
+		first = "the first trace"
+	}
+	return fmt.Sprintf("%s of the same %s in %s (%d in a partition), at most %s", first, by,
+		inWords(r.period), r.perPartition, number(r.most, "kind"))
 }
 
 func (r *diversity) compile(c *compiler) gate {

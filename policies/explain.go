@@ -68,7 +68,7 @@ func (m *Matcher) saw(p *Policy, spans []Seen) string {
 	case *latency, *baselineLatency:
 		return strconv.FormatFloat(float64(e.trace.duration())/1e6, 'f', -1, 64) + " ms"
 	case *spanCount:
-		return counted(e.trace.Spans, "span")
+		return counted(int64(e.trace.Spans), "span")
 	case *stringAttribute:
 		return sawAttribute(e, r.key, spans)
 	case *numericAttribute:
@@ -119,12 +119,40 @@ func sawValve(e *evaluation, g valveGate) string {
 	has := "randomness " + percent(float64(e.randomness)/Never)
 	switch l := e.limits[g]; l {
 	case Never:
+		if large := tooLarge(e, e.plan.valves[g].share); large != "" {
+			return large
+		}
+		if _, kinds := e.plan.valves[g].share.(*diversity); kinds {
+			return has + ", no place was left for its kind"
+		}
 		return has + ", none passed"
 	case 0:
 		return has + ", all passed"
 	default:
 		return has + ", passed from " + percent(float64(l)/Never)
 	}
+}
+
+// tooLarge says that a trace is larger than a limit ever passes, if it is.
+func tooLarge(e *evaluation, share stateful) string {
+	switch r := share.(type) {
+	case *limiter:
+		if cost := r.cost(e.trace); cost > r.largest() {
+			what := strings.TrimSuffix(r.unit, "s")
+			return fmt.Sprintf("%s, more than the %d that burst_capacity ever allows", counted(int64(cost), what), r.largest())
+		}
+	case *compositeValve:
+		most, by := -1.0, ""
+		for k, within := range r.gate.gates {
+			if within.open(e) == yes && r.gate.allocated[k] > most {
+				most, by = r.gate.allocated[k], r.gate.within[k].Name
+			}
+		}
+		if most = min(most, float64(r.gate.total)); by != "" && float64(e.trace.Spans) > most {
+			return fmt.Sprintf("%s, more than the %g that %s ever gets", counted(int64(e.trace.Spans), "span"), most, by)
+		}
+	}
+	return ""
 }
 
 // sawErrors says for which spans a condition has no answer. Now() in it is when the trace is decided, not when each span came.
@@ -145,7 +173,7 @@ func (m *Matcher) sawErrors(r *ottlCondition, spans []Seen) string {
 	if erred == 0 {
 		return ""
 	}
-	return fmt.Sprintf("an error for %d of %s: %s", erred, counted(uint64(len(spans)), "span"), text)
+	return fmt.Sprintf("an error for %d of %s: %s", erred, counted(int64(len(spans)), "span"), text)
 }
 
 func percent(share float64) string { return strconv.FormatFloat(share*100, 'g', 5, 64) + " %" }

@@ -3,6 +3,7 @@ package policies
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // limiter passes traces up to a number of spans, or bytes, a second: rate_limiting and bytes_limiting. The traces of a tick
@@ -31,8 +32,18 @@ func readLimiter(m *mapping, unit, example string) rule {
 	return r
 }
 
-func (r *limiter) text() string {
-	return fmt.Sprintf("up to %d %s a second, %d at once%s", r.rate, r.unit, r.burst, together(r.partitions))
+func (r *limiter) text() string { return r.phrase(inPlural) }
+
+func (r *limiter) phrase(number func(int64, string) string) string {
+	return fmt.Sprintf("up to %s a second, %d at once%s", number(r.rate, strings.TrimSuffix(r.unit, "s")), r.burst, together(r.partitions))
+}
+
+// largest returns what the largest trace may cost that ever passes.
+func (r *limiter) largest() uint64 {
+	if r.strict {
+		return uint64(r.burst / int64(r.partitions))
+	}
+	return min(uint64(r.burst), mostTokens)
 }
 
 // together says that a number is for all partitions.

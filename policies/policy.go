@@ -29,6 +29,13 @@ type rule interface {
 	compile(c *compiler) gate
 }
 
+// A counting rule has numbers of things in its text. People read its phrase with the numbers written by counted, while the text, which
+// fingerprints are of, is the phrase with inPlural: grammar must not change what is the same.
+type counting interface {
+	rule
+	phrase(number func(n int64, what string) string) string
+}
+
 // A nesting rule has policies within.
 type nesting interface {
 	rule
@@ -44,6 +51,9 @@ type gate interface {
 // compile fills the compiled fields of a policy and those within it.
 func (p *Policy) compile(c *compiler) gate {
 	p.Text = p.rule.text()
+	if r, ok := p.rule.(counting); ok {
+		p.Text = r.phrase(counted)
+	}
 	p.gate = p.rule.compile(c)
 	if n, ok := p.rule.(nesting); ok {
 		p.Sub = n.sub()
@@ -58,7 +68,7 @@ func (p *Policy) canonical(b []byte) []byte {
 	b = append(b, ' ')
 	b = append(b, p.Type...)
 	b = append(b, ' ')
-	b = strconv.AppendQuote(b, p.Text)
+	b = strconv.AppendQuote(b, p.rule.text())
 	b = append(b, '{')
 	for i := range p.Sub {
 		b = p.Sub[i].canonical(b)

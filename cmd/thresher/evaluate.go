@@ -188,7 +188,7 @@ func (o *evaluateOptions) explained(ctx context.Context, p *config.Policies, in 
 	found := in.store.Find(strings.ToLower(o.explain))
 	switch {
 	case len(found) == 0:
-		return fmt.Errorf("no trace has an ID that begins with %s; there are %d traces", o.explain, in.store.Len())
+		return fmt.Errorf("no trace has an ID that begins with %s; the input has %s", o.explain, counted(in.store.Len(), "trace"))
 	case len(found) > 1:
 		var ids []string
 		for _, id := range found {
@@ -228,6 +228,6 @@ func (in *input) Problem(p tracefile.Problem) {
 
 func (in *input) summarize() {
 	if more := in.problems - mostProblems; more > 0 {
-		fmt.Fprintf(in.stderr, "and %d more problems\n", more)
+		fmt.Fprintf(in.stderr, "and %s\n", counted(more, "more problem"))
 	}
 }

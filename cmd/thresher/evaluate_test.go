@@ -130,7 +130,7 @@ func TestEvaluateExplains(t *testing.T) {
 	r = explain("--explain", "5b")
 	assert.Equal(t, result{1, "", "thresher: several traces have an ID that begins with 5b; write more of it: " + fine + ", " + failed + "\n"}, r)
 	r = explain("--explain", "77")
-	assert.Equal(t, result{1, "", "thresher: no trace has an ID that begins with 77; there are 3 traces\n"}, r)
+	assert.Equal(t, result{1, "", "thresher: no trace has an ID that begins with 77; the input has 3 traces\n"}, r)
 }
 
 // What is damaged is said, does not lose the others, and is no success.

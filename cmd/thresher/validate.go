@@ -107,6 +107,14 @@ func forces(plan *policies.Plan, section string, each func(config.Warning, polic
 	}
 }
 
+// counted writes a number of something.
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 func inUTC(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
 
 // summarize says what a configuration runs.
@@ -128,7 +136,7 @@ func summarize(out io.Writer, cfg *config.Config) {
 	if len(cfg.Receivers) == 0 {
 		row("receives", "nothing itself; others write the topic")
 	}
-	row("log", "%s, topic %s, %d partitions", strings.Join(cfg.Kafka.Brokers, ","), cfg.Kafka.Spans.Topic, cfg.Kafka.Spans.Partitions)
+	row("log", "%s, topic %s, %s", strings.Join(cfg.Kafka.Brokers, ","), cfg.Kafka.Spans.Topic, counted(cfg.Kafka.Spans.Partitions, "partition"))
 	wait := "decides " + short(cfg.Sampling.DecisionWait) + " after the first span"
 	if cfg.Sampling.DecisionWaitAfterRoot > 0 {
 		wait += ", or " + short(cfg.Sampling.DecisionWaitAfterRoot) + " after the root span"

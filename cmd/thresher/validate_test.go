@@ -42,7 +42,7 @@ func TestValidateShowsPolicies(t *testing.T) {
 	require.Equal(t, 0, r.status, r.stderr)
 	assert.Equal(t, `<stdin>: ok
   receives  nothing itself; others write the topic
-  log       k:9092, topic thresher.spans, 1 partitions
+  log       k:9092, topic thresher.spans, 1 partition
   sampling  decides 30s after the first span; late spans follow the decision for 30s
             answers as the Collector does, also where Thresher has better ones (compat: strict)
   policies  probes                    drop              drop if all of these
