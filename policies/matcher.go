@@ -24,7 +24,7 @@ func (m *Matcher) Plan() *Plan { return m.plan }
 // A Context is what a span stands in.
 type Context struct {
 	Resource, Scope []byte   // headers, as wire.Walk gives them; only OTTL and strict bytes_limiting look at them
-	Matches         []uint64 // what MatchResource left for the resource
+	Matches         []uint64 // what MatchResource left for the resource; MatchSpan may note there what else it found out of it
 	Now             int64    // partition time, Unix milliseconds
 
 	// ResourceNo and ScopeNo tell the ResourceSpans and ScopeSpans messages of a trace apart, also those with equal headers. They

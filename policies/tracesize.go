@@ -31,7 +31,7 @@ func (z *traceSize) add(s *wire.Span, c *Context, matches []uint64) {
 	if w[sizeLast] != c.ScopeNo+1 {
 		if w[sizeLast] <= c.ResourceNo { // a scope of an earlier resource, or none
 			w[sizeClosed] = z.of(matches)
-			w[sizePiece] = fieldSize(wire.RemarshalledResource(c.Resource))
+			w[sizePiece] = z.ofResource(c)
 		} else {
 			w[sizePiece] += fieldSize(int(w[sizeScope]))
 		}
@@ -39,6 +39,19 @@ func (z *traceSize) add(s *wire.Span, c *Context, matches []uint64) {
 		w[sizeLast] = c.ScopeNo + 1
 	}
 	w[sizeScope] += fieldSize(wire.RemarshalledSpan(s.Raw))
+}
+
+// ofResource returns the size of a resource, tag and length included. It is kept in a word of the resource, which traces use for
+// theirs: the next trace with spans of it need not measure it again.
+func (z *traceSize) ofResource(c *Context) uint64 {
+	if len(c.Matches) == 0 {
+		return fieldSize(wire.RemarshalledResource(c.Resource))
+	}
+	kept := &c.Matches[z.word+sizePiece]
+	if *kept == 0 {
+		*kept = fieldSize(wire.RemarshalledResource(c.Resource))
+	}
+	return *kept
 }
 
 // of returns the size of a trace.
