@@ -117,12 +117,17 @@ func (m *Matcher) saw(p *Policy, spans []Seen) string {
 
 func sawValve(e *evaluation, g valveGate) string {
 	has := "randomness " + percent(float64(e.randomness)/Never)
-	switch l := e.limits[g]; l {
+	v := &e.plan.valves[g]
+	l := e.limits[g]
+	if e.answers[g] == no && l != Never && e.random(v.least) >= l {
+		return has + ", would pass, but makes no difference to the trace"
+	}
+	switch l {
 	case Never:
-		if large := tooLarge(e, e.plan.valves[g].share); large != "" {
+		if large := tooLarge(e, v.share); large != "" {
 			return large
 		}
-		if _, kinds := e.plan.valves[g].share.(*diversity); kinds {
+		if _, kinds := v.share.(*diversity); kinds {
 			return has + ", no place was left for its kind"
 		}
 		return has + ", none passed"
