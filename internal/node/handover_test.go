@@ -189,9 +189,8 @@ func nameOf(s ptrace.Span) string {
 
 // reasonOn is what a delivered span says of its trace's verdict.
 func reasonOn(s ptrace.Span) string {
-	policy, _ := s.Attributes().Get("thresher.policy")
-	probability, _ := s.Attributes().Get("thresher.probability")
-	return fmt.Sprintf("%s %v %s", policy.AsString(), probability.AsRaw(), s.TraceState().AsRaw())
+	why := s.Attributes().AsRaw()
+	return fmt.Sprintf("%v %v %s", why["thresher.policy"], why["thresher.probability"], s.TraceState().AsRaw())
 }
 
 // TestHandoverOfWhatPoliciesKnow: limits, goals and what else depends on other traces go on when nodes join and leave. Whoever decides,
