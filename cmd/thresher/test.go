@@ -51,7 +51,7 @@ In place of trace, otlp: FILE takes any file that "thresher evaluate" reads, and
   traces: [{spans: [...], at: 5s, trace_id: ..., expect: {...}}]
 gives several that begin at different times. What can be expected: decision (kept or
 dropped), policy (that decided; empty: none), matched (all that matched), probability,
-complete. deploy/policies_test.yaml is an example with all of this.
+complete. deploy/policies_test.yaml is an example; docs/testing-policies.md has all.
 
 A trace without trace_id loses every draw, so policies that keep a share at random do
 not keep it by accident; with draw: win it wins.

@@ -36,7 +36,7 @@ func (r *reader) expectation(parent *block, n *yaml.Node, path string) (e expect
 	if i, ok := b.choice("decision", "kept", "dropped"); ok {
 		e.decision = []string{"kept", "dropped"}[i]
 	}
-	if name, ok := b.text("policy"); ok && r.known(&b, "policy", name) {
+	if name, ok := b.text("policy"); ok && (name == "" || r.known(&b, "policy", name)) {
 		e.policy = &name
 	} else if at := find(n, "policy"); at != nil && isNull(at) {
 		e.policy = new(string) // `policy:` with nothing behind it: none
