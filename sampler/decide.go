@@ -76,7 +76,7 @@ func (m *Machine) decide(ref buffer.Ref) {
 	if v.Policy >= 0 {
 		policy = s.policyNo[v.Policy]
 	}
-	if l, ok := m.snapshots.recalled[t.ID]; ok && !covered {
+	if l, ok := m.snapshots.recalled[t.ID]; ok && !covered && s.Plan.Stateful() {
 		keep, policy, share = l.Kept, l.Policy, l.Share
 		v.Keep, v.Dropped, v.Probability = l.Kept, l.Dropped, l.Share
 	}

@@ -109,7 +109,7 @@ func New(l Limits, s Settings) (*Machine, error) {
 		swept:    math.MinInt64,
 		trimmed:  math.MinInt64,
 
-		snapshots: memory{from: math.MinInt64},
+		snapshots: memory{from: math.MinInt64, last: math.MinInt64},
 	}
 	m.stats.Policies = []PolicyStats{{}}
 	m.deadlines = newDeadlines(m.traces)
@@ -181,13 +181,23 @@ func (m *Machine) SetPolicies(s Settings) error {
 func (m *Machine) swap(s Settings) {
 	old := m.active
 	m.use(s)
-	if m.active.Plan.Stateful() { // policies that are in both go on; what was just written can be read
-		_ = m.active.matcher.SetState(old.matcher.AppendState(nil))
+	if m.active.Plan.Stateful() {
+		m.snapshots.into(m.active, old, m.tau)
 	}
 	m.snapshots.use(m)
 	if old.words.Len() == 0 {
 		m.retire(old)
 	}
+}
+
+// others reports whether traces are open that began under sets before.
+func (m *Machine) others() bool {
+	for _, s := range m.sets {
+		if s != nil && s != m.active {
+			return true
+		}
+	}
+	return false
 }
 
 // retire forgets a set that no open trace began under.

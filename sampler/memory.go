@@ -16,9 +16,11 @@ import (
 type memory struct {
 	taken []snapshot // oldest first
 	began bool
+	last  int64 // the last time of which a snapshot was due, whether it was taken or not
 
 	// After a restart: decisions due up to from were made without the state that the machine has, and are recalled.
 	from     int64
+	state    []byte // as of from, for policies that come into force again before it
 	recalled map[wire.TraceID]LongTrace
 }
 
@@ -29,7 +31,7 @@ type snapshot struct {
 	// after at-wait. A trace that began before from, and of which only the end is read, must not compete: it is due by at
 	// if all its spans came within a wait, since from is two waits before; otherwise it is in Checkpoint.Long.
 	from  int64
-	state []byte
+	state []byte // nil if no policy depended on other traces
 }
 
 const (
@@ -57,22 +59,36 @@ func (h *memory) use(m *Machine) {
 
 // before takes a snapshot if one is due before decisions of partition time t are made.
 func (h *memory) before(m *Machine, t int64) {
-	if !m.active.Plan.Stateful() {
+	if !m.active.Plan.Stateful() && len(h.taken) == 0 {
 		return
+	}
+	if m.tau > h.from {
+		h.state = nil
 	}
 	if len(h.recalled) > 0 && t > h.from+m.maxWait {
 		h.recalled = nil // nothing that is open can be due by then
 	}
 	at := (t - 1) - (t-1)%snapshotEvery
-	if n := len(h.taken); at <= h.from || n > 0 && at <= h.taken[n-1].at {
+	if n := len(h.taken); at <= h.from || at <= h.last || n > 0 && at <= h.taken[n-1].at {
 		return
 	}
-	h.taken = append(h.taken, snapshot{at, at - 2*m.maxWait, m.active.matcher.AppendState(nil)})
+	h.last = at
+	if m.others() {
+		return // their state would be needed too; a restart reads from an earlier one
+	}
+	s := snapshot{at: at, from: at - 2*m.maxWait}
+	if m.active.Plan.Stateful() {
+		s.state = m.active.matcher.AppendState(nil)
+	}
+	h.taken = append(h.taken, s)
 	_, resume := m.resume()
 	if resume == math.MinInt64 {
 		resume = m.tau
 	}
 	h.forget(resume - m.limits.LateWindow - m.maxWait)
+	if !m.active.Plan.Stateful() && !slices.ContainsFunc(h.taken, func(s snapshot) bool { return s.state != nil }) {
+		h.taken = nil // nothing that may be read again knew of other traces
+	}
 }
 
 // forget drops the snapshots that no checkpoint needs any more, and every other one if there are too many.
@@ -114,12 +130,24 @@ func (h *memory) at(t int64) snapshot {
 
 // restore takes over the state of a checkpoint. Policies whose state cannot be read, because a version before wrote it, begin anew.
 func (h *memory) restore(m *Machine, c *Checkpoint) {
-	if len(c.State) == 0 || !m.active.Plan.Stateful() {
+	if len(c.State) == 0 {
 		return
 	}
-	_ = m.active.matcher.SetState(c.State)
-	h.began, h.from = true, c.StateAt
-	h.taken = append(h.taken, snapshot{c.StateAt, c.ReplayFrom, m.active.matcher.AppendState(nil)})
+	h.began, h.from, h.state = true, c.StateAt, c.State
+	if m.active.Plan.Stateful() {
+		_ = m.active.matcher.SetState(c.State)
+	}
+	h.taken = append(h.taken, snapshot{c.StateAt, c.ReplayFrom, c.State})
+}
+
+// into gives a set that comes into force what its policies knew: those that the set before has too go on. While what was decided by the
+// time of a checkpoint is read again, that is what the checkpoint says.
+func (h *memory) into(set, old *policySet, now int64) {
+	state := h.state
+	if now > h.from || len(state) == 0 {
+		state = old.matcher.AppendState(nil)
+	}
+	_ = set.matcher.SetState(state) // what was just written, or read, can be read
 }
 
 func (h *memory) recall(t LongTrace) {
