@@ -1,5 +1,7 @@
 package policies
 
+import "slices"
+
 // andRule passes a trace that all policies within pass.
 type andRule struct{ within []Policy }
 
@@ -18,18 +20,45 @@ func (r *andRule) sub() []Policy { return r.within }
 
 func (r *andRule) compile(c *compiler) gate { return allOf(r.within, c) }
 
+// allOf returns a gate that asks what goes by chance last: where the others do not match, it need not be asked with every hash that a
+// trace could have. The order makes no difference as long as each has an answer.
 func allOf(within []Policy, c *compiler) gate {
 	defer c.enter(scope{open: true})()
-	var g allGate
+	var all, sure, random allGate
+	isRandom, mayFail := c.random, false
 	for i := range within {
-		g = append(g, within[i].compile(c))
+		c.random = false
+		g := within[i].compile(c)
+		all = append(all, g)
+		if c.random {
+			random = append(random, g)
+		} else {
+			sure = append(sure, g)
+		}
+		isRandom = isRandom || c.random
+		mayFail = mayFail || within[i].mayFail()
 	}
-	return g
+	c.random = isRandom
+	if c.plan.strict || mayFail {
+		return all
+	}
+	return append(sure, random...)
+}
+
+// mayFail reports whether the policy can be without an answer.
+func (p *Policy) mayFail() bool {
+	switch r := p.rule.(type) {
+	case *ottlCondition:
+		return r.propagate
+	case nesting:
+		within := r.sub()
+		return slices.ContainsFunc(within, func(w Policy) bool { return w.mayFail() })
+	}
+	return false
 }
 
 type allGate []gate
 
-// open asks in order, as far as it matters: whether a later one fails does not, if one before it is closed.
 func (g allGate) open(e *evaluation) answer {
 	for _, within := range g {
 		if a := within.open(e); a != yes {

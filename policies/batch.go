@@ -48,6 +48,12 @@ func (m *Matcher) Settle(traces []Trace) {
 			b.turn()
 		}
 	}
+	const usual = 16
+	for i := range b.stakes {
+		if s := &b.stakes[i]; cap(s.segments) > usual {
+			s.segments = nil // traces with many hashes are not what all this memory is for
+		}
+	}
 }
 
 // turn makes the least random traces the most random ones, or back, for valves to compete by.

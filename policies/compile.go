@@ -93,9 +93,9 @@ func (c *compiler) salt(text string, threshold, step uint64) int {
 	return i
 }
 
-// compile turns the policies into a plan. It also returns over how many cells the probability of a verdict is a sum:
-// the product over the salts of the number of ranges into which the thresholds divide the hashes.
-func compile(policies, rescue []Policy, o Options) (plan *Plan, cells int) {
+// compile turns the policies into a plan. It also returns how often a trace may have to be looked at to decide it: for its probability and
+// for each valve once for every cell, which is a combination of ranges into which the thresholds divide the hashes with each salt.
+func compile(policies, rescue []Policy, o Options) (plan *Plan, looks int) {
 	plan = &Plan{policies: policies, rescue: rescue, strict: o.Strict, firstMatch: o.FirstMatch, partitions: max(o.Partitions, 1)}
 	c := &compiler{plan: plan, byKey: map[string]*keyConditions{}}
 	canonical := plan.canonical()
@@ -136,18 +136,25 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, cells int) {
 		rescue[i].compile(c)
 		canonical = rescue[i].canonical(canonical)
 	}
-	c.finishValves(plan.isDrop)
+	c.finishValves(plan.isDrop, plan.isForce)
 	plan.fingerprint = xxhash.Sum64(canonical)
 	plan.salts, plan.valves = c.salts, c.valves
 	if o.Conditions != nil {
 		plan.newView = o.Conditions.NewView
 	}
 	plan.layOut(c)
-	cells = 1
+	cells, settled := 1, 0
 	for _, s := range c.salts {
-		cells = min(cells*(len(s.thresholds)+1), mostCells+1)
+		cells = min(cells*(len(s.thresholds)+1), mostLooks+1)
 	}
-	return plan, cells
+	if len(c.salts) > 0 && !o.Strict {
+		for _, v := range c.valves {
+			if _, isLane := v.share.(lane); !isLane {
+				settled++
+			}
+		}
+	}
+	return plan, cells * (1 + settled)
 }
 
 // layOut gives each condition its bit. Conditions on the same key share a word, so that one test tells whether an

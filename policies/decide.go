@@ -16,7 +16,8 @@ type evaluation struct {
 	limits     []uint64 // by valve: the randomness from which on it answers yes
 	byLimits   int      // valves before this one go by their limits, not by their answers
 
-	room []uint64 // for steps
+	room     []uint64  // for steps
+	segments []segment // for exposures
 
 	focus    int // the valve that is settled, -1: none
 	asked    int // the valve of which to note that it was asked, -1: none
@@ -133,8 +134,25 @@ func (m *Matcher) decide(v *Verdict) {
 		v.Probability = e.probability()
 	}
 	v.Complete = e.trace.HasRoot
-	v.Sole = v.Keep && !p.firstMatch && keepers == 1
+	v.Sole = v.Keep && !p.firstMatch && keepers == 1 && !e.another(v.Policy)
 	e.trace = nil
+}
+
+// another reports whether another policy would keep the trace: limits are not asked for what is kept anyway, but they know what they
+// would have answered.
+func (e *evaluation) another(than int) bool {
+	p := e.plan
+	if len(p.valves) == 0 || p.strict { // in strict lists all are asked
+		return false
+	}
+	e.byLimits = len(p.valves)
+	defer func() { e.byLimits = 0 }()
+	for i := range p.policies {
+		if i != than && !p.isDrop[i] && p.isRandom[i] && p.policies[i].gate.open(e) == yes {
+			return true
+		}
+	}
+	return false
 }
 
 // Randomness returns the number that a trace has by its ID, if its tracestate gives no other: the low 56 bits (W3C Trace

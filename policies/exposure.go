@@ -1,5 +1,10 @@
 package policies
 
+import (
+	"cmp"
+	"slices"
+)
+
 // A segment is randomness between which a valve decides about a trace.
 type segment struct {
 	from, to uint64  // to is not within
@@ -120,7 +125,7 @@ func (x *exposure) turn() {
 // exposed finds the exposure of the loaded trace to a valve; it writes over x. within is the composite that the valve is the throttle of,
 // or nil.
 func (e *evaluation) exposed(v, last int, within *compositeGate, x *exposure) {
-	w := walker{e: e, valve: v, last: last, within: within, segments: x.segments[:0]}
+	w := walker{e: e, valve: v, last: last, within: within, segments: e.segments[:0]}
 	own, limited := e.randomness, e.byLimits
 	e.byLimits = v
 	steps := e.steps(v)
@@ -131,11 +136,14 @@ func (e *evaluation) exposed(v, last int, within *compositeGate, x *exposure) {
 			w.to = steps[i+1]
 		}
 		e.randomness = from
+		first := len(w.segments)
 		kept += float64(w.walk(0) * float64(w.to-w.from))
+		w.merge(first)
 	}
+	e.segments = w.segments
 	e.randomness, e.byLimits = own, limited
 	clear(e.hashed)
-	x.segments, x.head, x.top = w.segments, e.trace.Head, Never
+	x.segments, x.head, x.top = append(x.segments[:0], w.segments...), e.trace.Head, Never
 	all, mass := float64(x.top-x.head), 0.0
 	for i := range x.segments {
 		mass += x.segments[i].mass()
@@ -164,7 +172,7 @@ func (w *walker) walk(salt int) (kept float64) {
 			var share float64
 			share, from, more = w.e.assumed(salt)
 			kept += float64(share * k)
-			w.merge(first, base, share)
+			w.scale(first, base, share)
 		}
 		return kept
 	}
@@ -183,19 +191,34 @@ func (w *walker) walk(salt int) (kept float64) {
 	return 0
 }
 
-// merge takes the segments from base on, which hold for a share of the hashes, into those from first on.
-func (w *walker) merge(first, base int, share float64) {
-	added := w.segments[base:]
-	w.segments = w.segments[:base]
-next:
-	for _, s := range added {
-		s.density = float64(s.density * share)
-		for i := first; i < len(w.segments); i++ {
-			if w.segments[i].passes == s.passes {
-				w.segments[i].density += s.density
-				continue next
-			}
-		}
-		w.segments = append(w.segments, s)
+// scale makes the segments from base on, which hold for a share of the hashes, segments of all, beside those from first on.
+func (w *walker) scale(first, base int, share float64) {
+	for i := base; i < len(w.segments); i++ {
+		w.segments[i].density = float64(w.segments[i].density * share)
 	}
+	if w.within == nil && base > first { // there is one at most
+		for _, s := range w.segments[base:] {
+			w.segments[first].density += s.density
+		}
+		w.segments = w.segments[:base]
+	}
+}
+
+// merge makes one of all segments from first on that the same policies let through.
+func (w *walker) merge(first int) {
+	found := w.segments[first:]
+	if len(found) < 2 {
+		return
+	}
+	slices.SortStableFunc(found, func(x, y segment) int { return cmp.Compare(x.passes, y.passes) })
+	n := 0
+	for _, s := range found[1:] {
+		if s.passes == found[n].passes {
+			found[n].density += s.density
+			continue
+		}
+		n++
+		found[n] = s
+	}
+	w.segments = w.segments[:first+n+1]
 }

@@ -24,8 +24,11 @@ func (w chanceWriter) list() string {
 }
 
 func (w chanceWriter) top() string {
-	if w.rnd.IntN(6) == 0 {
+	switch w.rnd.IntN(12) {
+	case 0, 1:
 		return statWithin("drop", w.policy(1), w.policy(1))
+	case 2:
+		return "force, force: {until: 2099-01-01T00:00:00Z, force_sub_policy: [{name: w, type: " + w.policy(1) + "}]}"
 	}
 	return w.policy(0)
 }
@@ -41,7 +44,7 @@ func (w chanceWriter) policy(depth int) string {
 	case 1:
 		return statSlow
 	case 2:
-		return fmt.Sprintf("probabilistic, probabilistic: {sampling_percentage: %d, hash_salt: s%d}", 1+w.rnd.IntN(60), w.rnd.IntN(2))
+		return fmt.Sprintf("probabilistic, probabilistic: {sampling_percentage: %g, hash_salt: s%d}", w.percent(), w.rnd.IntN(2))
 	case 3:
 		return fmt.Sprintf("rate_limiting, rate_limiting: {spans_per_second: %d}", 1+w.rnd.IntN(60))
 	case 4:
@@ -64,6 +67,18 @@ func (w chanceWriter) policy(depth int) string {
 	default:
 		return statComposite(1+w.rnd.IntN(80), w.policy(depth+1), w.policy(depth+1), w.policy(depth+1))
 	}
+}
+
+func (w chanceWriter) percent() float64 {
+	switch w.rnd.IntN(20) {
+	case 0:
+		return 0
+	case 1:
+		return 100
+	case 2:
+		return 1e-9
+	}
+	return float64(1 + w.rnd.IntN(60))
 }
 
 // A chanceCase is a matcher that has decided for a while, and the traces of its next tick.

@@ -112,9 +112,9 @@ func (v *valve) unasked() (answer, uint64) {
 	return no, Never
 }
 
-// finishValves fills in what the valves assume of each other. A drop policy matters to what others keep, so its valves take
-// theirs to be open.
-func (c *compiler) finishValves(isDrop []bool) {
+// finishValves fills in what the valves assume of each other. A drop policy matters to what others keep, so its valves take theirs to
+// be open, but not those of force policies, which keep what it drops; these take its own to be open.
+func (c *compiler) finishValves(isDrop, isForce []bool) {
 	for i := range c.valves {
 		v := &c.valves[i]
 		v.shut = answerIf(false, v.path)
@@ -128,7 +128,13 @@ func (c *compiler) finishValves(isDrop []bool) {
 			for k+1 < len(v.path) && k+1 < len(w.path) && v.path[k+1].node == w.path[k+1].node {
 				k++
 			}
-			open := v.path[k].open || v.path[k].node == w.owner || isDrop[v.policy] && !isDrop[w.policy]
+			open := v.path[k].open || v.path[k].node == w.owner
+			switch {
+			case isDrop[v.policy]:
+				open = open || !isDrop[w.policy] && !isForce[w.policy]
+			case isForce[v.policy]:
+				open = open || isDrop[w.policy]
+			}
 			v.later[j] = answerIf(open, w.path[k+1:])
 		}
 	}
