@@ -110,10 +110,19 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, looks int) {
 		}
 		plan.names = append(plan.names, policies[i].Name)
 	}
-	// Drop policies are asked first, so their valves come first.
-	for _, drops := range []bool{true, false} {
+	// Valves come in the order in which policies count: nothing is spent on what is dropped, or kept by force.
+	order := func(i int) int {
+		switch {
+		case plan.isDrop[i]:
+			return 0
+		case plan.isForce[i]:
+			return 1
+		}
+		return 2
+	}
+	for turn := range 3 {
 		for i := range policies {
-			if p := &policies[i]; plan.isDrop[i] == drops {
+			if p := &policies[i]; order(i) == turn {
 				c.random, c.policy, c.name, c.firstValve = false, i, p.Name, len(c.valves)
 				salted := c.salted
 				p.compile(c)
@@ -121,7 +130,7 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, looks int) {
 				if len(c.valves) == c.firstValve+1 && c.salted == salted {
 					c.valves[c.firstValve].alone = !c.valves[c.firstValve].ranks
 				}
-				plan.dropsRandom = plan.dropsRandom || drops && c.random
+				plan.dropsRandom = plan.dropsRandom || plan.isDrop[i] && c.random
 			}
 		}
 	}

@@ -38,7 +38,7 @@ func readDiversity(m *mapping) rule {
 			m.p.errorf(n, m.sub("fingerprint"), "must be a list of attribute keys such as %s, or shape, not %s", example, describe(n))
 		}
 	}
-	r.traces = m.positive("traces", r.traces)
+	r.traces = m.upTo("traces", r.traces, 1_000_000)
 	r.most = m.upTo("max_fingerprints", r.most, 100_000)
 	r.period = m.period("period", r.period)
 	r.perPartition = leastFor(r.traces, m.p.options.Partitions)

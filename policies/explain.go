@@ -97,10 +97,14 @@ func (m *Matcher) saw(p *Policy, spans []Seen) string {
 			return "not sampled"
 		})
 	case *probabilistic:
-		if e.explicit {
-			return "randomness " + percent(float64(e.randomness)/Never) + " from the tracestate, passes from " + percent(1-r.percent/100)
+		g := p.gate.(*hashGate)
+		switch has := "randomness " + percent(float64(e.randomness)/Never) + " from the tracestate, passes "; {
+		case e.explicit && g.least:
+			return has + "below " + percent(r.percent/100)
+		case e.explicit:
+			return has + "from " + percent(1-r.percent/100)
 		}
-		return "hash " + percent(float64(e.hash(p.gate.(*hashGate).salt))/(1<<64)) + ", passes up to " + percent(r.percent/100)
+		return "hash " + percent(float64(e.hash(g.salt))/(1<<64)) + ", passes up to " + percent(r.percent/100)
 	case *ottlCondition:
 		return m.sawErrors(r, spans)
 	case *forceRule:
@@ -119,7 +123,10 @@ func sawValve(e *evaluation, g valveGate) string {
 	has := "randomness " + percent(float64(e.randomness)/Never)
 	v := &e.plan.valves[g]
 	l := e.limits[g]
-	if e.answers[g] == no && l != Never && e.random(v.least) >= l {
+	switch {
+	case e.plan.strict: // one trace after the other: there is no limit for all
+		return sawStrict(e, v, e.answers[g])
+	case e.answers[g] == no && l != Never && e.random(v.least) >= l:
 		return has + ", would pass, but makes no difference to the trace"
 	}
 	switch l {
@@ -133,9 +140,22 @@ func sawValve(e *evaluation, g valveGate) string {
 		return has + ", none passed"
 	case 0:
 		return has + ", all passed"
-	default:
-		return has + ", passed from " + percent(float64(l)/Never)
 	}
+	if v.least {
+		return has + ", passed below " + percent(float64(Never-l)/Never)
+	}
+	return has + ", passed from " + percent(float64(l)/Never)
+}
+
+// sawStrict says what a limit answered that passes one trace after the other.
+func sawStrict(e *evaluation, v *valve, a answer) string {
+	if large := tooLarge(e, v.share); large != "" {
+		return large
+	}
+	if a == yes {
+		return "room for it"
+	}
+	return "no room for it, or was not asked"
 }
 
 // tooLarge says that a trace is larger than a limit ever passes, if it is.

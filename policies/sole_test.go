@@ -17,7 +17,7 @@ func TestSoleKeeper(t *testing.T) {
 			plan, err := parseOptions(list, Options{})
 			require.NoError(t, err)
 			m := plan.NewMatcher()
-			traces := []Trace{{Spans: 10, Randomness: Never / 2, Due: testEpoch}, {Spans: 10, Randomness: Never / 3, Due: testEpoch}}
+			traces := []Trace{{Spans: 10, Randomness: Never / 2, Due: statEpoch}, {Spans: 10, Randomness: Never / 3, Due: statEpoch}}
 			m.Settle(traces)
 			for i := range traces {
 				var v Verdict
