@@ -148,6 +148,9 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, looks int) {
 	c.finishValves(plan.isDrop, plan.isForce)
 	plan.fingerprint = xxhash.Sum64(canonical)
 	plan.salts, plan.valves = c.salts, c.valves
+	if plan.sizes = o.Sizes && o.Strict; plan.sizes {
+		c.traceSize()
+	}
 	if o.Conditions != nil {
 		plan.newView = o.Conditions.NewView
 	}

@@ -11,6 +11,8 @@ type Options struct {
 	FirstMatch bool
 	// Partitions is among how many partitions, each with a random part of the traces, limits are divided. 0 is 1.
 	Partitions int
+	// Sizes makes Plan.Size tell the size of traces as the Collector counts it. It needs Strict.
+	Sizes bool
 	// Rescue is the list below rescue_on, nil if there is none.
 	Rescue *yaml.Node
 	// Conditions compiles OTTL. Without it ottl_condition is refused.

@@ -21,6 +21,7 @@ type Plan struct {
 	strict      bool
 	firstMatch  bool
 	partitions  int
+	sizes       bool // Size is asked for
 
 	keys       *wire.KeySet
 	words      int

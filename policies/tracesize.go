@@ -2,7 +2,7 @@ package policies
 
 import "thresher/internal/wire"
 
-// A traceSize adds up the size of traces as bytes_limiting of the Collector counts it: that of a request with nothing but the
+// A traceSize adds up the size of traces as the Collector counts it: that of a request with nothing but the
 // trace, as pdata writes it. Each ResourceSpans message that has spans of the trace is a piece of its own, with its resource
 // and, for each of its ScopeSpans, the scope; a span that comes twice is there twice.
 type traceSize struct {
@@ -12,11 +12,21 @@ type traceSize struct {
 // The words of a trace. Spans come message by message, so only the last piece, and its last scope, can still grow.
 const (
 	sizeClosed = iota // of the pieces before the open one
+	sizeBodies        // of these, without the tag and length of each
 	sizePiece         // of the open piece, its tag and length and its open scope not included
 	sizeScope         // of its open scope, tag and length not included
 	sizeLast          // 1 more than the number of the open scope; 0: there was no span yet
 	sizeWords
 )
+
+// Size returns the size of a trace as the Collector counts it for maximum_trace_size_bytes, that of its pieces by themselves, by what MatchSpan left of its spans. It is 0 if
+// the plan was made without Options.Sizes, or without Options.Strict.
+func (p *Plan) Size(matches []uint64) uint64 {
+	if !p.sizes {
+		return 0
+	}
+	return p.scan.size.bodies(matches)
+}
 
 func (c *compiler) traceSize() *traceSize {
 	if c.size == nil {
@@ -30,7 +40,7 @@ func (z *traceSize) add(s *wire.Span, c *Context, matches []uint64) {
 	w := matches[z.word : z.word+sizeWords]
 	if w[sizeLast] != c.ScopeNo+1 {
 		if w[sizeLast] <= c.ResourceNo { // a scope of an earlier resource, or none
-			w[sizeClosed] = z.of(matches)
+			w[sizeClosed], w[sizeBodies] = z.of(matches), z.bodies(matches)
 			w[sizePiece] = z.ofResource(c)
 		} else {
 			w[sizePiece] += fieldSize(int(w[sizeScope]))
@@ -61,6 +71,15 @@ func (z *traceSize) of(matches []uint64) uint64 {
 		return 0
 	}
 	return w[sizeClosed] + fieldSize(int(w[sizePiece]+fieldSize(int(w[sizeScope]))))
+}
+
+// bodies returns the same without the tag and length of each piece.
+func (z *traceSize) bodies(matches []uint64) uint64 {
+	w := matches[z.word : z.word+sizeWords]
+	if w[sizeLast] == 0 {
+		return 0
+	}
+	return w[sizeBodies] + w[sizePiece] + fieldSize(int(w[sizeScope]))
 }
 
 func fieldSize(n int) uint64 { return uint64(wire.FieldSize(n)) }

@@ -194,6 +194,9 @@ func (r *record) add(ref buffer.Ref, t *buffer.Trace, raw []byte) {
 		if !t.Rebuilt {
 			m.stats.Duplicate++
 		}
+		if s.isTooLarge(t) {
+			r.tooLarge(ref, t, s)
+		}
 		return
 	}
 	t.Spans++
@@ -211,9 +214,21 @@ func (r *record) add(ref buffer.Ref, t *buffer.Trace, raw []byte) {
 		}
 	}
 	t.LastOffset = int64(r.offset)
-	if s.MaxTraceBytes > 0 && t.SpanBytes > s.MaxTraceBytes && !t.Early {
+	if s.isTooLarge(t) {
 		r.tooLarge(ref, t, s)
 	}
+}
+
+// isTooLarge reports whether a trace has just grown over the limit. With `compat: strict` its size is what the Collector counts, which a
+// repeated span adds to.
+func (s *policySet) isTooLarge(t *buffer.Trace) bool {
+	if s.MaxTraceBytes == 0 || t.Early {
+		return false
+	}
+	if n := s.Plan.Size(s.words.At(t.Matches)); n > 0 {
+		return n > s.MaxTraceBytes
+	}
+	return t.SpanBytes > s.MaxTraceBytes
 }
 
 // tooLarge makes a trace be decided at once; with the others of this tick, if policies depend on them.

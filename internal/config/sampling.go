@@ -222,7 +222,7 @@ func (r *reader) policies(key, n *yaml.Node, path string) {
 	_, rescue := get(n, "rescue_on")
 	plan, err := policies.Parse(list, policies.Options{
 		Strict: r.cfg.Sampling.Strict, FirstMatch: r.cfg.Sampling.FirstMatch, Partitions: r.cfg.Kafka.Spans.Partitions,
-		Rescue: rescue, Conditions: ottl.New(),
+		Sizes: r.cfg.Sampling.MaxTraceBytes > 0, Rescue: rescue, Conditions: ottl.New(),
 	})
 	if err == nil {
 		r.cfg.Plan = plan

@@ -11,7 +11,10 @@ import (
 )
 
 // An engine is Thresher with a configuration.
-type engine struct{ plan *policies.Plan }
+type engine struct {
+	plan     *policies.Plan
+	maxBytes uint64
+}
 
 // decisionWait is in milliseconds of partition time.
 const decisionWait = 30_000
@@ -19,22 +22,23 @@ const decisionWait = 30_000
 func newEngine(config string, strict bool) (*engine, error) {
 	var block struct {
 		FirstMatch bool      `yaml:"sample_on_first_match"`
+		MaxBytes   uint64    `yaml:"maximum_trace_size_bytes"`
 		Policies   yaml.Node `yaml:"policies"`
 	}
 	if err := yaml.Unmarshal([]byte(config), &block); err != nil {
 		return nil, err
 	}
 	plan, err := policies.Parse(&block.Policies, policies.Options{
-		Strict: strict, FirstMatch: block.FirstMatch, Partitions: 1, Conditions: ottl.New(),
+		Strict: strict, FirstMatch: block.FirstMatch, Partitions: 1, Sizes: block.MaxBytes > 0, Conditions: ottl.New(),
 	})
-	return &engine{plan}, err
+	return &engine{plan, block.MaxBytes}, err
 }
 
 // decide lets a partition that begins now decide the traces in OTLP requests, each a record.
 func (e *engine) decide(requests ...[]byte) (map[traceID]verdict, error) {
 	m, err := sampler.New(
 		sampler.Limits{LateWindow: decisionWait, DeliverDropped: true},
-		sampler.Settings{Plan: e.plan, DecisionWait: decisionWait},
+		sampler.Settings{Plan: e.plan, DecisionWait: decisionWait, MaxTraceBytes: e.maxBytes},
 	)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	tailsampling "github.com/open-telemetry/opentelemetry-collector-contrib/processor/tailsamplingprocessor"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/processor/tailsamplingprocessor/pkg/samplingpolicy"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/consumer/consumertest"
@@ -37,9 +38,14 @@ func decide(config []byte, batches []ptrace.Traces) (verdicts []verdict, err err
 		return nil, fmt.Errorf("validate: %w", err)
 	}
 	var mu sync.Mutex
+	decided := map[pcommon.TraceID]bool{}
 	hook := func(_ context.Context, id pcommon.TraceID, t *tailsampling.TraceData) {
 		mu.Lock()
 		defer mu.Unlock()
+		if t.FinalDecision == samplingpolicy.NotSampled && decided[id] {
+			return // the hook is called again for each batch that comes after a trace grew too large
+		}
+		decided[id] = true
 		verdicts = append(verdicts, verdict{id, t.FinalDecision.String(), t.PolicyName})
 	}
 	cfg.Options = append(cfg.Options, tailsampling.WithSampledHooks(hook), tailsampling.WithNonSampledHooks(hook))
