@@ -25,7 +25,7 @@ func (r *andRule) compile(c *compiler) gate { return allOf(r.within, c) }
 func allOf(within []Policy, c *compiler) gate {
 	defer c.enter(scope{open: true})()
 	var all, sure, random allGate
-	isRandom, mayFail := c.random, false
+	isRandom, mayFail, salted := c.random, false, len(c.salted)
 	for i := range within {
 		c.random = false
 		g := within[i].compile(c)
@@ -41,6 +41,9 @@ func allOf(within []Policy, c *compiler) gate {
 	c.random = isRandom
 	if c.plan.strict || mayFail {
 		return all
+	}
+	for i := range c.salted[salted:] {
+		c.salted[salted+i].guarded = c.salted[salted+i].guarded || len(sure) > 0
 	}
 	return append(sure, random...)
 }

@@ -115,8 +115,10 @@ func (b *batch) stake(i, v int) *stake {
 	e, spec := b.load(i), &p.valves[v]
 	*s = stake{exposure: exposure{segments: s.segments[:0], head: e.trace.Head, top: Never}}
 	copy(e.answers[v:], spec.later[v:])
-	if p.strict {
-		s.matters = e.reaches(v)
+	if p.strict { // no probability is told
+		if s.matters = e.reaches(v); s.matters {
+			s.share = certain
+		}
 		return s
 	}
 	last := len(p.policies) - 1

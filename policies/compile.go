@@ -18,7 +18,7 @@ type compiler struct {
 	keys     []*keyConditions // in the order of first use
 	byKey    map[string]*keyConditions
 	salts    []salt
-	salted   int  // how often a gate asked for a salt
+	salted   []saltUse
 	random   bool // a gate asked for a salt or a valve since this was last cleared
 
 	conditions []ottlBits
@@ -76,15 +76,22 @@ func (c *compiler) attribute(key string, condition attributeCondition) *spanBit 
 	return bit
 }
 
+// A saltUse is a gate that compares hashes with a threshold.
+type saltUse struct {
+	salt      int
+	threshold uint64
+	guarded   bool // only if a condition without chance is met
+}
+
 // salt returns the index of a salt, and notes the threshold of hashes and the step of randomness.
 func (c *compiler) salt(text string, threshold, step uint64) int {
 	c.random = true
-	c.salted++
 	i := slices.IndexFunc(c.salts, func(s salt) bool { return s.text == text })
 	if i < 0 {
 		i = len(c.salts)
 		c.salts = append(c.salts, newSalt(text))
 	}
+	c.salted = append(c.salted, saltUse{i, threshold, false})
 	s := &c.salts[i]
 	s.steps = append(s.steps, step)
 	if at, found := slices.BinarySearch(s.thresholds, threshold); !found {
@@ -93,9 +100,10 @@ func (c *compiler) salt(text string, threshold, step uint64) int {
 	return i
 }
 
-// compile turns the policies into a plan. It also returns how often a trace may have to be looked at to decide it: for its probability and
-// for each valve once for every cell, which is a combination of ranges into which the thresholds divide the hashes with each salt.
-func compile(policies, rescue []Policy, o Options) (plan *Plan, looks int) {
+// compile turns the policies into a plan. cells is the number of combinations of ranges into which the thresholds divide the hashes with
+// each salt. looks is how often a usual trace is looked at to decide it: for its probability and for each valve once for every cell that
+// matters to it. Of percentages beside other conditions in an and at most one does.
+func compile(policies, rescue []Policy, o Options) (plan *Plan, cells, looks int) {
 	plan = &Plan{policies: policies, rescue: rescue, strict: o.Strict, firstMatch: o.FirstMatch, partitions: max(o.Partitions, 1)}
 	c := &compiler{plan: plan, byKey: map[string]*keyConditions{}}
 	canonical := plan.canonical()
@@ -124,10 +132,10 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, looks int) {
 		for i := range policies {
 			if p := &policies[i]; order(i) == turn {
 				c.random, c.policy, c.name, c.firstValve = false, i, p.Name, len(c.valves)
-				salted := c.salted
+				salted := len(c.salted)
 				p.compile(c)
 				plan.isRandom[i] = c.random
-				if len(c.valves) == c.firstValve+1 && c.salted == salted {
+				if len(c.valves) == c.firstValve+1 && len(c.salted) == salted {
 					c.valves[c.firstValve].alone = !c.valves[c.firstValve].ranks
 				}
 				plan.dropsRandom = plan.dropsRandom || plan.isDrop[i] && c.random
@@ -155,18 +163,32 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, looks int) {
 		plan.newView = o.Conditions.NewView
 	}
 	plan.layOut(c)
-	cells, settled := 1, 0
-	for _, s := range c.salts {
-		cells = min(cells*(len(s.thresholds)+1), mostLooks+1)
-	}
-	if len(c.salts) > 0 && !o.Strict {
-		for _, v := range c.valves {
-			if _, isLane := v.share.(lane); !isLane {
-				settled++
+	cells, looks = c.cells(o.Strict)
+	return plan, cells, looks
+}
+
+func (c *compiler) cells(strict bool) (cells, looks int) {
+	cells, looks = 1, 1
+	for i, s := range c.salts {
+		bare := map[uint64]bool{}
+		for _, use := range c.salted {
+			if use.salt == i && !use.guarded {
+				bare[use.threshold] = true
 			}
 		}
+		cells = min(cells*(len(s.thresholds)+1), mostCells+1)
+		looks = min(looks*(len(bare)+1), mostLooks+1)
 	}
-	return plan, cells * (1 + settled)
+	if slices.ContainsFunc(c.salted, func(u saltUse) bool { return u.guarded }) {
+		looks *= 2
+	}
+	settled := 0
+	for _, v := range c.valves {
+		if _, isLane := v.share.(lane); !isLane && !strict && len(c.salts) > 0 {
+			settled++
+		}
+	}
+	return cells, looks * (1 + settled)
 }
 
 // layOut gives each condition its bit. Conditions on the same key share a word, so that one test tells whether an

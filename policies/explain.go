@@ -124,7 +124,7 @@ func sawValve(e *evaluation, g valveGate) string {
 	v := &e.plan.valves[g]
 	l := e.limits[g]
 	switch {
-	case e.plan.strict: // one trace after the other: there is no limit for all
+	case e.plan.strict && v.takesTurns(): // there is no limit for all
 		return sawStrict(e, v, e.answers[g])
 	case e.answers[g] == no && l != Never && e.random(v.least) >= l:
 		return has + ", would pass, but makes no difference to the trace"
@@ -145,6 +145,15 @@ func sawValve(e *evaluation, g valveGate) string {
 		return has + ", passed below " + percent(float64(Never-l)/Never)
 	}
 	return has + ", passed from " + percent(float64(l)/Never)
+}
+
+// takesTurns reports whether the valve passes one trace after the other in strict lists.
+func (v *valve) takesTurns() bool {
+	switch v.share.(type) {
+	case *limiter, *compositeValve:
+		return true
+	}
+	return false
 }
 
 // sawStrict says what a limit answered that passes one trace after the other.

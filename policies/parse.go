@@ -56,7 +56,8 @@ func kinds() []kind {
 const (
 	deepest   = 32     // policies within policies
 	mostSteps = 200000 // nodes visited
-	mostLooks = 2048   // at a trace to decide it, see compile
+	mostCells = 1024   // combinations of ranges of hashes, see compile
+	mostLooks = 2048   // at a usual trace to decide it, see compile
 )
 
 type parser struct {
@@ -76,23 +77,20 @@ func Parse(list *yaml.Node, o Options) (*Plan, error) {
 	top := p.topLevel(list)
 	rescue := p.rescueOn(o.Rescue)
 	if len(p.errs) == 0 {
-		plan, looks := compile(top, rescue, o)
-		if looks <= mostLooks {
+		plan, cells, looks := compile(top, rescue, o)
+		switch {
+		case cells > mostCells:
+			p.errorf(list, "policies", "too many probabilistic policies with different hash_salt to tell how probable a"+
+				" kept trace is; give them the same hash_salt")
+		case looks > mostLooks:
+			p.errorf(list, "policies", "too many probabilistic policies with different hash_salt or sampling_percentage, beside policies that depend on"+
+				" other traces, to decide traces in time; give them the same hash_salt, or fewer percentages")
+		default:
 			return plan, nil
 		}
-		p.errorf(list, "policies", "too many probabilistic policies with different hash_salt%s to tell in time how probable a"+
-			" kept trace is; give them the same hash_salt", plan.besideValves())
 	}
 	p.errs.sort()
 	return nil, p.errs
-}
-
-// besideValves says that there are policies that depend on other traces.
-func (p *Plan) besideValves() string {
-	if len(p.valves) == 0 {
-		return ""
-	}
-	return ", beside limits or others that depend on other traces,"
 }
 
 // rescueOn reads the policies that a late span can match by itself.

@@ -121,7 +121,7 @@ func (c *compiler) finishValves(isDrop, isForce []bool) {
 		v.later = make([]answer, len(c.valves))
 		for j := range c.valves {
 			w := &c.valves[j]
-			if j == i || j < i && !(v.ranks && w.ranks) {
+			if isAsked := j > i || j < i && v.ranks && w.ranks; !isAsked {
 				continue
 			}
 			k := 0 // where the ways part
