@@ -21,8 +21,8 @@ type Result struct {
 	Matched     []string // every policy of the list that matched
 	Erred       []string // policies in which a condition could not be evaluated for a span, and was true of none
 	Probability float64  // of keeping such a trace; 0 for one that is dropped
-	Spans       int      // without duplicates
-	Bytes       uint64   // of the spans
+	Spans       int      // that are handed on if it is kept: each once, however often it came
+	Bytes       uint64   // of these spans
 	Complete    bool     // a root span is among them
 	Early       bool     // decided by maximum_trace_size_bytes, on the spans up to there
 
@@ -146,6 +146,7 @@ type run struct {
 	each    func(*Result) error
 	batch   []Result
 	service *wire.KeySet
+	scratch wire.Scratch
 	scan    wire.Span
 	attrs   []wire.Attr
 }
@@ -162,11 +163,12 @@ func (r *run) results() error {
 		if d.Late {
 			if last := len(r.batch) - 1; last >= 0 && r.batch[last].TraceID == d.TraceID {
 				r.batch[last].Spans += d.Spans
+				r.batch[last].Bytes += r.size(d.Payload)
 			}
 			continue
 		}
 		res := Result{
-			TraceID: d.TraceID, Kept: d.Kept, Policy: d.Policy, Matched: d.Matched, Erred: d.Erred, Spans: d.Spans, Bytes: t.bytes,
+			TraceID: d.TraceID, Kept: d.Kept, Policy: d.Policy, Matched: d.Matched, Erred: d.Erred, Spans: d.Spans, Bytes: r.size(d.Payload),
 			Complete: d.Complete, Early: d.Early, Start: t.start, End: t.end, Why: d.Why,
 		}
 		if d.Kept {
@@ -181,6 +183,25 @@ func (r *run) results() error {
 			return err
 		}
 	}
+	return nil
+}
+
+// size returns the bytes of the spans in a payload. Those of the input would count a repeated span each time.
+func (r *run) size(payload []byte) uint64 {
+	var n spanBytes
+	_ = wire.Walk(payload, &r.scratch, &n) // the machine has just written it
+	return uint64(n)
+}
+
+// spanBytes is the visitor that adds up what spans have.
+type spanBytes uint64
+
+func (*spanBytes) Resource([]byte) error { return nil }
+
+func (*spanBytes) Scope([]byte) error { return nil }
+
+func (n *spanBytes) Span(raw []byte) error {
+	*n += spanBytes(len(raw))
 	return nil
 }
 

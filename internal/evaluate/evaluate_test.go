@@ -257,6 +257,34 @@ func TestTraceOverItsSize(t *testing.T) {
 	assert.False(t, normal.Early)
 }
 
+// Who gives a file twice sees no other sizes than with the file once: what counts in SPANS counts in BYTES, also if the trace is cut,
+// and if policies see each repeated span.
+func TestRepeatedSpansAreNotBytes(t *testing.T) {
+	list := []spans{{id: 1, end: 5, count: 3}, {id: 2, end: 10, padding: 400, count: 10}}
+	for _, section := range []string{"", "compat: strict, ", "maximum_trace_size_bytes: 1000, "} {
+		p := load(t, "sampling: {"+section+"policies: [{name: all, type: always_sample}]}\n")
+		once, twice := decide(t, store(t, list...), p, Options{}), decide(t, store(t, append(list, list...)...), p, Options{})
+		require.Len(t, twice, 2, section)
+		assert.Equal(t, once, twice, section)
+		for _, r := range twice {
+			sent := list[r.TraceID[15]-1]
+			assert.Equal(t, sent.count, r.Spans, section)
+			assert.EqualValues(t, sent.size(t), r.Bytes, section)
+		}
+	}
+}
+
+// size is what pdata has for the spans alone.
+func (s spans) size(t testing.TB) (size int) {
+	t.Helper()
+	traces, err := (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(s.message(t))
+	require.NoError(t, err)
+	for _, rs := range traces.ResourceSpans().All() {
+		size += (&ptrace.ProtoMarshaler{}).SpanSize(rs.ScopeSpans().At(0).Spans().At(0))
+	}
+	return size
+}
+
 func TestRefusedSpans(t *testing.T) {
 	var s Store
 	good := spans{id: 1, start: 1, end: 2}.message(t)
