@@ -190,11 +190,7 @@ func (o *evaluateOptions) explained(ctx context.Context, p *config.Policies, in 
 	case len(found) == 0:
 		return fmt.Errorf("no trace has an ID that begins with %s; the input has %s", o.explain, counted(in.store.Len(), "trace"))
 	case len(found) > 1:
-		var ids []string
-		for _, id := range found {
-			ids = append(ids, fmt.Sprintf("%x", id))
-		}
-		return fmt.Errorf("several traces have an ID that begins with %s; write more of it: %s", o.explain, strings.Join(ids, ", "))
+		return fmt.Errorf("%d traces have an ID that begins with %s; write more of it: %s", len(found), o.explain, aFew(found))
 	}
 	options := evaluate.Options{Explain: func(id wire.TraceID) bool { return id == found[0] }}
 	return in.store.Decide(ctx, p, options, func(r *evaluate.Result) error {
@@ -206,6 +202,22 @@ func (o *evaluateOptions) explained(ctx context.Context, p *config.Policies, in 
 		}
 		return evaluate.Explain(out, r)
 	})
+}
+
+// aFew lists some IDs, and says how many more there are.
+func aFew(ids []wire.TraceID) string {
+	const most = 6
+	var b strings.Builder
+	for i, id := range ids[:min(len(ids), most)] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%x", id)
+	}
+	if more := len(ids) - most; more > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return b.String()
 }
 
 // input is the tracefile.Sink that gathers traces and says what is wrong with the files.

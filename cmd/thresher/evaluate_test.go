@@ -128,9 +128,21 @@ func TestEvaluateExplains(t *testing.T) {
 	assert.Equal(t, "20 ms", line.Why[1].Saw)
 
 	r = explain("--explain", "5b")
-	assert.Equal(t, result{1, "", "thresher: several traces have an ID that begins with 5b; write more of it: " + fine + ", " + failed + "\n"}, r)
+	assert.Equal(t, result{1, "", "thresher: 2 traces have an ID that begins with 5b; write more of it: " + fine + ", " + failed + "\n"}, r)
 	r = explain("--explain", "77")
 	assert.Equal(t, result{1, "", "thresher: no trace has an ID that begins with 77; the input has 3 traces\n"}, r)
+}
+
+// Who looks for an ID in the list must see that it is not the whole list.
+func TestEvaluateExplainsOneOfMany(t *testing.T) {
+	var many strings.Builder
+	var ids []string
+	for i := range 8 {
+		ids = append(ids, fmt.Sprintf("7%031x", i))
+		many.WriteString(span(ids[i], "GET /", 20, 0))
+	}
+	r := thresher(t, parts{}, many.String(), "evaluate", "-c", write(t, judged), "-", "--explain", "7")
+	assert.Equal(t, result{1, "", "thresher: 8 traces have an ID that begins with 7; write more of it: " + strings.Join(ids[:6], ", ") + " and 2 more\n"}, r)
 }
 
 // What is damaged is said, does not lose the others, and is no success.

@@ -62,10 +62,9 @@ func (s *Store) Add(otlp []byte) error {
 // Len returns the number of traces.
 func (s *Store) Len() int { return len(s.traces) }
 
-// Find returns the IDs of the traces whose ID in hexadecimal begins with a text, at most some more than one. Zeros in front may
-// be left out, as in the IDs of 64 bits that Jaeger shows.
+// Find returns the IDs of the traces whose ID in hexadecimal begins with a text. Zeros in front may be left out, as in the IDs of
+// 64 bits that Jaeger shows.
 func (s *Store) Find(prefix string) []wire.TraceID {
-	const most = 6
 	var whole, short []wire.TraceID
 	for i := range s.traces {
 		id := s.traces[i].id
@@ -75,12 +74,9 @@ func (s *Store) Find(prefix string) []wire.TraceID {
 		} else if text = trimZeros(text); len(text) >= len(prefix) && text[:len(prefix)] == prefix {
 			short = append(short, id)
 		}
-		if len(whole) == most {
-			break
-		}
 	}
 	if len(whole) == 0 {
-		whole = short[:min(len(short), most)]
+		return short
 	}
 	return whole
 }
