@@ -28,7 +28,7 @@ type Seen struct {
 }
 
 // Explain tells for each policy in the list, in its order, whether t passes it by itself and why. A drop policy that is passed
-// drops the trace. spans are those of the trace, or nil. It allocates: it is for people who ask about one trace.
+// drops the trace. spans are those of the trace, each once, or nil. It allocates: it is for people who ask about one trace.
 func (m *Matcher) Explain(t *Trace, spans []Seen) []Explanation {
 	m.alone(t)
 	return m.explain(spans)
@@ -68,7 +68,7 @@ func (m *Matcher) saw(p *Policy, spans []Seen) string {
 	case *latency, *baselineLatency:
 		return strconv.FormatFloat(float64(e.trace.duration())/1e6, 'f', -1, 64) + " ms"
 	case *spanCount:
-		return counted(int64(e.trace.Spans), "span")
+		return sawSpans(e, spans)
 	case *stringAttribute:
 		return sawAttribute(e, r.key, spans)
 	case *numericAttribute:
@@ -112,26 +112,35 @@ func (m *Matcher) saw(p *Policy, spans []Seen) string {
 	}
 	switch g := p.gate.(type) {
 	case valveGate:
-		return sawValve(e, g)
+		return sawValve(e, g, spans)
 	case *compositeGate:
-		return sawValve(e, g.throttle)
+		return sawValve(e, g.throttle, spans)
 	}
 	return ""
 }
 
-func sawValve(e *evaluation, g valveGate) string {
+// sawSpans says how many spans policies count: in strict lists those that came again too, which are not among the spans.
+func sawSpans(e *evaluation, spans []Seen) string {
+	n := int64(e.trace.Spans)
+	if again := n - int64(len(spans)); again > 0 {
+		return fmt.Sprintf("%s (%d of them repeated)", counted(n, "span"), again)
+	}
+	return counted(n, "span")
+}
+
+func sawValve(e *evaluation, g valveGate, spans []Seen) string {
 	has := "randomness " + percent(float64(e.randomness)/Never)
 	v := &e.plan.valves[g]
 	l := e.limits[g]
 	switch {
 	case e.plan.strict && v.takesTurns(): // there is no limit for all
-		return sawStrict(e, v, e.answers[g])
+		return sawStrict(e, v, e.answers[g], spans)
 	case e.answers[g] == no && l != Never && e.random(v.least) >= l:
 		return has + ", would pass, but makes no difference to the trace"
 	}
 	switch l {
 	case Never:
-		if large := tooLarge(e, v.share); large != "" {
+		if large := tooLarge(e, v.share, spans); large != "" {
 			return large
 		}
 		if _, kinds := v.share.(*diversity); kinds {
@@ -157,8 +166,8 @@ func (v *valve) takesTurns() bool {
 }
 
 // sawStrict says what a limit answered that passes one trace after the other.
-func sawStrict(e *evaluation, v *valve, a answer) string {
-	if large := tooLarge(e, v.share); large != "" {
+func sawStrict(e *evaluation, v *valve, a answer, spans []Seen) string {
+	if large := tooLarge(e, v.share, spans); large != "" {
 		return large
 	}
 	if a == yes {
@@ -168,12 +177,15 @@ func sawStrict(e *evaluation, v *valve, a answer) string {
 }
 
 // tooLarge says that a trace is larger than a limit ever passes, if it is.
-func tooLarge(e *evaluation, share stateful) string {
+func tooLarge(e *evaluation, share stateful, spans []Seen) string {
 	switch r := share.(type) {
 	case *limiter:
 		if cost := r.cost(e.trace); cost > r.largest() {
-			what := strings.TrimSuffix(r.unit, "s")
-			return fmt.Sprintf("%s, more than the %d that burst_capacity ever allows", counted(int64(cost), what), r.largest())
+			has := sawSpans(e, spans)
+			if r.unit == "bytes" {
+				has = counted(int64(cost), "byte")
+			}
+			return fmt.Sprintf("%s, more than the %d that burst_capacity ever allows", has, r.largest())
 		}
 	case *compositeValve:
 		most, by := -1.0, ""
@@ -183,7 +195,7 @@ func tooLarge(e *evaluation, share stateful) string {
 			}
 		}
 		if most = min(most, float64(r.gate.total)); by != "" && float64(e.trace.Spans) > most {
-			return fmt.Sprintf("%s, more than the %g that %s ever gets", counted(int64(e.trace.Spans), "span"), most, by)
+			return fmt.Sprintf("%s, more than the %g that %s ever gets", sawSpans(e, spans), most, by)
 		}
 	}
 	return ""

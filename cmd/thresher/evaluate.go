@@ -43,7 +43,10 @@ that rate limits and adaptive policies work in the time of the traces.
 
 The table has a line for each trace, and sums by policy: how many traces it decided,
 how many it matched, and how many no other policy would have kept (ALONE: what
-removing it saves). --output json writes one object a line instead:
+removing it saves). A span that came again is in no sum; with compat: strict policies
+count it, and --explain shows both numbers.
+
+--output json writes one object a line instead:
   trace_id, decision (kept or dropped), policy, matched, probability (0 if dropped),
   spans, complete (a root span is there), errors (policies with a condition that
   could not be evaluated for a span, and was true of none; absent without any)

@@ -22,7 +22,8 @@ type Result struct {
 	Erred       []string // policies in which a condition could not be evaluated for a span, and was true of none
 	Probability float64  // of keeping such a trace; 0 for one that is dropped
 	Spans       int      // that are handed on if it is kept: each once, however often it came
-	Bytes       uint64   // of these spans
+	Repeats     int      // spans that came again: policies see them with compat: strict only, and nobody is sent them
+	Bytes       uint64   // of the spans without these
 	Complete    bool     // a root span is among them
 	Early       bool     // decided by maximum_trace_size_bytes, on the spans up to there
 
@@ -179,7 +180,9 @@ func (r *run) results() error {
 	}
 	r.m.Clear()
 	for i := range r.batch {
-		if err := r.each(&r.batch[i]); err != nil {
+		res := &r.batch[i]
+		res.Repeats = r.s.traces[r.s.byID[res.TraceID]].spans - res.Spans
+		if err := r.each(res); err != nil {
 			return err
 		}
 	}

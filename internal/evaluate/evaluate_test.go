@@ -265,12 +265,30 @@ func TestRepeatedSpansAreNotBytes(t *testing.T) {
 		p := load(t, "sampling: {"+section+"policies: [{name: all, type: always_sample}]}\n")
 		once, twice := decide(t, store(t, list...), p, Options{}), decide(t, store(t, append(list, list...)...), p, Options{})
 		require.Len(t, twice, 2, section)
+		for i := range once {
+			assert.Zero(t, once[i].Repeats, section)
+			once[i].Repeats = once[i].Spans
+		}
 		assert.Equal(t, once, twice, section)
 		for _, r := range twice {
 			sent := list[r.TraceID[15]-1]
 			assert.Equal(t, sent.count, r.Spans, section)
 			assert.EqualValues(t, sent.size(t), r.Bytes, section)
 		}
+	}
+}
+
+// The Collector counts repeated spans, so a policy can say another number than the table. An explanation has both.
+func TestRepeatedSpansAreExplained(t *testing.T) {
+	one := spans{id: 1, end: 5}
+	for mode, saw := range map[string]string{"": "saw 1 span\n", "strict": "saw 3 spans (2 of them repeated)\n"} {
+		p := load(t, "sampling: {compat: '"+mode+"', policies: [{name: large, type: span_count, span_count: {min_spans: 3}}]}\n")
+		got := decide(t, store(t, one, one, one), p, Options{Explain: func(wire.TraceID) bool { return true }})
+		require.Len(t, got, 1)
+		var b bytes.Buffer
+		require.NoError(t, Explain(&b, &got[0]))
+		assert.Contains(t, b.String(), "operation-0, 1 span (and 2 repeated), 5ms\n", mode)
+		assert.Contains(t, b.String(), saw, mode)
 	}
 }
 

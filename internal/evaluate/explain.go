@@ -12,7 +12,11 @@ import (
 func Explain(out io.Writer, r *Result) error {
 	p := &printer{out: out}
 	p.f("%x  %s\n", r.TraceID, Headline(r))
-	p.f("%s, %s, %s\n\n", title(r), count(r.Spans)+" "+plural(r.Spans, "span"), took(r))
+	spans := count(r.Spans) + " " + plural(r.Spans, "span")
+	if r.Repeats > 0 {
+		spans += " (and " + count(r.Repeats) + " repeated)"
+	}
+	p.f("%s, %s, %s\n\n", title(r), spans, took(r))
 	if p.err != nil {
 		return p.err
 	}
