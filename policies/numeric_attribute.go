@@ -42,7 +42,15 @@ func readNumericAttribute(m *mapping) rule {
 		}
 	}
 	if r.min != nil && r.max != nil && r.max.less(r.min) {
-		m.p.errorf(upper, m.sub("max_value"), "is %s, which is below min_value %s; exchange them", r.max, r.min)
+		const none = "in the Collector 0 is no bound: remove the line for none"
+		switch {
+		case r.max.double() == 0:
+			m.p.errorf(upper, m.sub("max_value"), "is 0, which is below min_value %s; %s", r.min, none)
+		case r.min.double() == 0:
+			m.p.errorf(lower, m.sub("min_value"), "is 0, which is above max_value %s; %s", r.max, none)
+		default:
+			m.p.errorf(upper, m.sub("max_value"), "is %s, which is below min_value %s; exchange them", r.max, r.min)
+		}
 	}
 	return r
 }
