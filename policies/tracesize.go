@@ -19,8 +19,8 @@ const (
 	sizeWords
 )
 
-// Size returns the size of a trace as the Collector counts it for maximum_trace_size_bytes, that of its pieces by themselves, by what MatchSpan left of its spans. It is 0 if
-// the plan was made without Options.Sizes, or without Options.Strict.
+// Size returns the size of a trace as the Collector counts it for maximum_trace_size_bytes, that of its pieces by themselves, by
+// what MatchSpan left of its spans. It is 0 if the plan was made without Options.Sizes, or without Options.Strict.
 func (p *Plan) Size(matches []uint64) uint64 {
 	if !p.sizes {
 		return 0

@@ -169,6 +169,7 @@ func (m *Machine) deliver(t *buffer.Trace, s *policySet, policy uint32, competed
 	d := Delivery{
 		Seq: t.Seq, TraceID: t.ID, Offset: Offset(t.FirstOffset), Kept: v.Keep,
 		Policy: m.stats.Policies[policy].Name, Probability: v.Probability, Complete: v.Complete, Early: t.Early,
+		Sole: v.Sole,
 	}
 	for i, name := range s.names {
 		if v.Matches(i) {

@@ -29,6 +29,7 @@ type Delivery struct {
 	Probability float64  // with which the trace was kept; 0 for late spans of a dropped one
 	Complete    bool     // a root span was among the spans
 	Early       bool     // decided by size
+	Sole        bool     // no other policy would have kept it
 	Rescued     bool     // late spans of a trace that was dropped first: the spans before are not delivered
 
 	// Why explains the verdict, if Limits.Explain asked for it.

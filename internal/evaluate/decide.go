@@ -25,6 +25,7 @@ type Result struct {
 	Repeats     int      // spans that came again: policies see them with compat: strict only, and nobody is sent them
 	Bytes       uint64   // of the spans without these
 	Complete    bool     // a root span is among them
+	Sole        bool     // no other policy would have kept it
 	Early       bool     // decided by maximum_trace_size_bytes, on the spans up to there
 
 	Start, End uint64 // Unix nanoseconds: the smallest and largest known, 0: none
@@ -170,7 +171,7 @@ func (r *run) results() error {
 		}
 		res := Result{
 			TraceID: d.TraceID, Kept: d.Kept, Policy: d.Policy, Matched: d.Matched, Erred: d.Erred, Spans: d.Spans, Bytes: r.size(d.Payload),
-			Complete: d.Complete, Early: d.Early, Start: t.start, End: t.end, Why: d.Why,
+			Complete: d.Complete, Early: d.Early, Sole: d.Sole, Start: t.start, End: t.end, Why: d.Why,
 		}
 		if d.Kept {
 			res.Probability = d.Probability

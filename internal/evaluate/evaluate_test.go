@@ -278,6 +278,17 @@ func TestRepeatedSpansAreNotBytes(t *testing.T) {
 	}
 }
 
+// What no other policy would have kept counts, also a limit that was not asked.
+func TestAlone(t *testing.T) {
+	for rate, alone := range map[string]bool{"1": true, "1000": false} {
+		p := load(t, "sampling: {policies: [{name: all, type: always_sample}, {name: limit, type: rate_limiting, rate_limiting: {spans_per_second: "+rate+"}}]}\n")
+		got := decide(t, store(t, spans{id: 1, count: 10}), p, Options{})
+		require.Len(t, got, 1)
+		assert.Equal(t, alone, got[0].Sole)
+		assert.Equal(t, []string{"all"}, got[0].Matched)
+	}
+}
+
 // The Collector counts repeated spans, so a policy can say another number than the table. An explanation has both.
 func TestRepeatedSpansAreExplained(t *testing.T) {
 	one := spans{id: 1, end: 5}
@@ -348,7 +359,7 @@ func TestTable(t *testing.T) {
 	p := load(t, ordinary)
 	var b bytes.Buffer
 	table, totals := NewTable(&b, p.Plan), NewTotals(p.Plan)
-	long := Result{TraceID: wire.TraceID{1}, Kept: true, Policy: "tenth", Matched: []string{"tenth"}, Probability: 0.1, Spans: 12, Bytes: 123_456,
+	long := Result{TraceID: wire.TraceID{1}, Kept: true, Policy: "tenth", Matched: []string{"tenth"}, Probability: 0.1, Spans: 12, Bytes: 123_456, Sole: true,
 		Start: 1, End: 1 + 33_400_000, Service: strings.Repeat("service", 5), Operation: "a\x1b[2Jb\n" + strings.Repeat("operation", 5)}
 	list := []Result{
 		{TraceID: wire.TraceID{0xff}, Policy: "health", Matched: []string{"health", "errors"}, Spans: 1, Bytes: 300, Complete: true, Start: 5, End: 310_005, Service: "cart", Operation: "GET /healthz"},

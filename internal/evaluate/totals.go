@@ -63,6 +63,9 @@ func (t *Totals) Add(r *Result) {
 	}
 	if i, ok := t.byName[r.Policy]; ok {
 		t.policies[i].decided.add(r)
+		if r.Sole {
+			t.policies[i].sole.add(r)
+		}
 	}
 	for _, name := range r.Erred {
 		if i, ok := t.byName[name]; ok {
@@ -72,9 +75,6 @@ func (t *Totals) Add(r *Result) {
 	for _, name := range r.Matched {
 		if i, ok := t.byName[name]; ok {
 			t.policies[i].matched++
-			if r.Kept && len(r.Matched) == 1 {
-				t.policies[i].sole.add(r)
-			}
 		}
 	}
 }

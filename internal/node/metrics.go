@@ -51,7 +51,7 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 	l := &s.Ledger
 
 	m.sum("thresher.spans.received", "{span}", "Spans read from the log. The sum of thresher_spans_total over all outcomes, and thresher_spans_in_flight.", num(l.Received))
-	m.sum("thresher.spans", "{span}", "Spans by what became of them.",
+	m.sum("thresher.spans", "{span}", "Spans by what became of them: late ones follow the decision that was made, duplicates came twice, invalid ones have no valid IDs.",
 		num(l.Kept, "outcome", "kept"), num(l.Dropped, "outcome", "dropped"),
 		num(l.LateKept, "outcome", "late_kept"), num(l.LateDropped, "outcome", "late_dropped"),
 		num(l.Duplicate, "outcome", "duplicate"), num(l.Invalid, "outcome", "invalid"))
@@ -112,9 +112,9 @@ func (m *series) policies(all map[string]PolicyCount) {
 	m.sum("thresher.traces", "{trace}", "Decided traces by decision and deciding policy.", traces...)
 	m.sum("thresher.policy.spans", "{span}", "Spans of decided traces by decision and deciding policy.", spans...)
 	m.sum("thresher.policy.kept", "By", "Span bytes kept, by deciding policy.", bytes...)
-	m.sum("thresher.policy.sole.traces", "{trace}", "Traces kept that no other policy matched: what would not be kept without this one.", soleTraces...)
-	m.sum("thresher.policy.sole.spans", "{span}", "Spans of traces kept that no other policy matched.", soleSpans...)
-	m.sum("thresher.policy.sole", "By", "Span bytes of traces kept that no other policy matched: what removing the policy would save.", soleBytes...)
+	m.sum("thresher.policy.sole.traces", "{trace}", "Traces that no other policy would have kept: what would not be kept without this one.", soleTraces...)
+	m.sum("thresher.policy.sole.spans", "{span}", "Spans of traces that no other policy would have kept.", soleSpans...)
+	m.sum("thresher.policy.sole", "By", "Span bytes of traces that no other policy would have kept: what removing the policy would save.", soleBytes...)
 	m.sum("thresher.policy.rescued.traces", "{trace}", "Traces that were dropped, and are kept since a late span that this policy of rescue_on matched.", rescued...)
 	m.sum("thresher.policy.error.traces", "{trace}", "Decided traces with a span for which a condition in the policy could not be evaluated, and none of which it was true. "+
 		"With error_mode ignore or silent that is as good as false.", erred...)
@@ -198,7 +198,7 @@ func (m *series) kafka(s Status) {
 		num(k.FetchErrors, "operation", "fetch"), num(k.ProduceErrors, "operation", "produce"), num(k.RejectErrors, "operation", "reject"),
 		num(k.CheckpointErrors, "operation", "checkpoint"), num(k.CommitErrors, "operation", "commit"))
 	m.sum("thresher.kafka.lost.records", "{record}", "Records that were gone before they were read. Anything but 0 is loss.", num(k.LostRecords))
-	m.sum("thresher.kafka.gaps", "{gap}", "Jumps in what was read.", num(k.Gaps))
+	m.sum("thresher.kafka.gaps", "{gap}", "Jumps over records that were gone before they were read, and logs that were cut: loss, see thresher.kafka.lost.records.", num(k.Gaps))
 	m.sum("thresher.rejected.records", "{record}", "Records written to the rejected topic.", num(k.RejectedRecords))
 	m.sum("thresher.checkpoints", "{checkpoint}", "Checkpoints stored.", num(k.CheckpointWrites))
 	m.gauge("thresher.kafka.paused.partitions", "{partition}", "Partitions that are not fetched because what was fetched is not taken.", num(uint64(max(0, k.PausedPartitions))))
