@@ -102,7 +102,7 @@ func (s *adaptiveState) settle(b *batch, v int) {
 	s.claims = s.claims[:0]
 	for i := range b.traces {
 		t, k := &b.traces[i], b.stake(i, v)
-		s.claims = append(s.claims, emaClaim{key: s.by.of(s.plan, t), weight: s.weight(t), part: k.share, counts: k.matters})
+		s.claims = append(s.claims, emaClaim{key: s.by.of(s.plan, t), weight: s.weight(t), part: k.share, counts: k.matters, moot: k.moot})
 	}
 	s.rates.settle(s.claims, b.now)
 	for i := range s.claims {
@@ -112,6 +112,9 @@ func (s *adaptiveState) settle(b *batch, v int) {
 			b.set(i, v, isTrue(b.traces[i].Randomness >= limit), limit)
 		} else {
 			b.pass(i, v, limit)
+			if k.moot {
+				b.moot(i, v, b.limitOf(k, s.claims[i].mootKeep))
+			}
 		}
 	}
 }

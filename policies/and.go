@@ -25,7 +25,7 @@ func (r *andRule) compile(c *compiler) gate { return allOf(r.within, c) }
 func allOf(within []Policy, c *compiler) gate {
 	defer c.enter(scope{open: true})()
 	var all, sure, random allGate
-	isRandom, mayFail, salted := c.random, false, len(c.salted)
+	isRandom, mayFail, salted, valves := c.random, false, len(c.salted), len(c.valves)
 	for i := range within {
 		c.random = false
 		g := within[i].compile(c)
@@ -44,6 +44,9 @@ func allOf(within []Policy, c *compiler) gate {
 	}
 	for i := range c.salted[salted:] {
 		c.salted[salted+i].guarded = c.salted[salted+i].guarded || len(sure) > 0
+	}
+	for i := valves; i < len(c.valves); i++ {
+		c.valves[i].guards = append(c.valves[i].guards, sure...)
 	}
 	return append(sure, random...)
 }

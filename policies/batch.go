@@ -84,6 +84,9 @@ func (b *batch) pass(i, valve int, limit uint64) {
 	b.limits[at], b.foreseen[at] = limit, limit
 }
 
+// moot notes what a valve would take if nothing else kept trace i, to which its answer does not matter. Other valves do not look at that.
+func (b *batch) moot(i, valve int, limit uint64) { b.limits[i*len(b.m.plan.valves)+valve] = limit }
+
 // foresee notes the limit that other valves take this one to have for trace i.
 func (b *batch) foresee(i, valve int, limit uint64) { b.foreseen[i*len(b.m.plan.valves)+valve] = limit }
 
@@ -104,6 +107,8 @@ type stake struct {
 	exposure
 	matters bool // it decides whether the trace is kept
 	kept    bool // the trace is kept without it
+	// moot is set if the valve never decides about the trace, but would if no other policy kept it.
+	moot bool
 }
 
 // limitOf returns from which randomness on a trace passes if a share of what is at stake does.
@@ -130,10 +135,10 @@ func (b *batch) stake(i, v int) *stake {
 		e.closeRanks(v)
 	}
 	e.focus = v
-	if spec.alone && !e.movesOwn(v) {
+	if e.guarded(spec) || spec.alone && !e.movesOwn(v) {
 		// It has no say, whatever the trace's randomness.
 	} else if open, closed := e.without(v, last); open && closed && !p.dropsRandom && e.isSure(last) {
-		s.kept, s.keptShare = true, certain
+		s.kept, s.keptShare, s.moot = true, certain, e.movesOwn(v)
 	} else {
 		s.matters, s.kept = open != closed, closed
 		var within *compositeGate
@@ -141,6 +146,7 @@ func (b *batch) stake(i, v int) *stake {
 			within = throttle.gate
 		}
 		e.exposed(v, last, within, &s.exposure)
+		s.moot = s.share == 0 && e.movesOwn(v)
 	}
 	e.focus, e.byLimits = -1, 0
 	if b.turned {
@@ -162,6 +168,19 @@ func (e *evaluation) closeRanks(v int) {
 			}
 		}
 	}
+}
+
+// guarded reports whether a condition beside the valve is not met, so that it has no say. One that must know who is kept is asked all the same.
+func (e *evaluation) guarded(v *valve) bool {
+	if v.ranks {
+		return false
+	}
+	for _, g := range v.guards {
+		if g.open(e) != yes {
+			return true
+		}
+	}
+	return false
 }
 
 // movesOwn reports whether the answer of a valve changes that of its own policy.

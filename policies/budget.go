@@ -137,11 +137,18 @@ func (g *grant) ask(cost, share uint64) {
 	if share == 0 || !g.fits(cost) {
 		return
 	}
-	const most = math.MaxInt64 / 2 // no sum overflows
-	g.asked = min(g.asked+cost*share, most)
+	g.add(cost, share)
 	g.budget.reaches(cost)
 	if g.outer != nil {
 		g.outer.reaches(cost)
+	}
+}
+
+// add does so for a trace that will not be charged for.
+func (g *grant) add(cost, share uint64) {
+	const most = math.MaxInt64 / 2 // no sum overflows
+	if g.fits(cost) {
+		g.asked = min(g.asked+cost*share, most)
 	}
 }
 

@@ -26,6 +26,7 @@ type compiler struct {
 	size       *traceSize // nil if no policy asks
 	slots      []slot
 
+	rescuing   bool   // what is compiled is one of rescue_on
 	policy     int    // index of the policy in the list that is being compiled
 	name       string // its name
 	valves     []valve
@@ -146,6 +147,7 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, cells, looks int
 		canonical = policies[i].canonical(canonical)
 	}
 	leave()
+	c.rescuing = true
 	for i := range rescue {
 		if i == 0 {
 			canonical = append(canonical, " rescue on "...)

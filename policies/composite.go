@@ -307,7 +307,13 @@ func (s *compositeState) offer(b *batch, k int, left *budget) (spent int64) {
 	for i := range s.rivals {
 		g.ask(b.traces[i].Spans, b.stakes[i].shareOf(mine))
 	}
-	share := g.share()
+	all := g // as if what others keep had asked too
+	for i := range s.rivals {
+		if r := &s.rivals[i]; b.stakes[i].moot && r.passes&mine != 0 && !r.granted {
+			all.add(b.traces[i].Spans, certain)
+		}
+	}
+	share, mootShare := g.share(), all.share()
 	for i := range s.rivals {
 		r, t, stake := &s.rivals[i], &b.traces[i], &b.stakes[i]
 		limit := uint64(Never)
@@ -319,10 +325,16 @@ func (s *compositeState) offer(b *batch, k int, left *budget) (spent int64) {
 		if r.passes&mine == 0 {
 			continue
 		}
+		if stake.moot && limit < Never {
+			limit = stake.limit(mootShare, mine, &b.segments)
+			b.moot(i, int(s.lanes[k]), limit)
+		}
 		r.limit = min(r.limit, limit)
-		if stake.matters && !r.granted && t.Randomness >= limit {
+		if !r.granted && t.Randomness >= limit {
 			r.granted = true
-			spent += int64(t.Spans) * unit
+			if stake.matters {
+				spent += int64(t.Spans) * unit
+			}
 		}
 	}
 	left.charge(g.expected())

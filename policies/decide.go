@@ -93,7 +93,7 @@ func (m *Matcher) decide(v *Verdict) {
 
 	kept, dropped, forced := -1, -1, -1
 	sure := false // a policy without chance would keep it
-	keepers := 0
+	keepers, forcers := 0, 0
 	for i := range p.policies {
 		if kept >= 0 && p.firstMatch && !p.isDrop[i] && !p.isForce[i] {
 			continue
@@ -111,8 +111,10 @@ func (m *Matcher) decide(v *Verdict) {
 				dropped = i
 			}
 			continue
-		case p.isForce[i] && forced < 0:
-			forced = i
+		case p.isForce[i]:
+			if forcers++; forced < 0 {
+				forced = i
+			}
 		}
 		if kept < 0 {
 			kept = i
@@ -134,13 +136,16 @@ func (m *Matcher) decide(v *Verdict) {
 		v.Probability = e.probability()
 	}
 	v.Complete = e.trace.HasRoot
-	v.Sole = v.Keep && !p.firstMatch && keepers == 1 && !e.another(v.Policy)
+	if dropped >= 0 {
+		keepers = forcers
+	}
+	v.Sole = v.Keep && !p.firstMatch && keepers == 1 && !e.another(v.Policy, dropped >= 0)
 	e.trace = nil
 }
 
-// another reports whether another policy would keep the trace: limits are not asked for what is kept anyway, but they know what they
+// another reports whether another policy, a force policy if it must be one, would keep the trace: limits are not asked for what is kept anyway, but they know what they
 // would have answered.
-func (e *evaluation) another(than int) bool {
+func (e *evaluation) another(than int, force bool) bool {
 	p := e.plan
 	if len(p.valves) == 0 || p.strict { // in strict lists all are asked
 		return false
@@ -148,7 +153,7 @@ func (e *evaluation) another(than int) bool {
 	e.byLimits = len(p.valves)
 	defer func() { e.byLimits = 0 }()
 	for i := range p.policies {
-		if i != than && !p.isDrop[i] && p.isRandom[i] && p.policies[i].gate.open(e) == yes {
+		if i != than && !p.isDrop[i] && (p.isForce[i] || !force) && p.isRandom[i] && p.policies[i].gate.open(e) == yes {
 			return true
 		}
 	}

@@ -39,6 +39,12 @@ func (e *emaRates) limit(claims []emaClaim, at int64) {
 		now.add(e.keys[c.key], c.weight, c.part)
 	}
 	e.known, e.others = e.lowered(now)
+	for _, c := range claims {
+		if c.moot {
+			now.add(e.keys[c.key], c.weight, certain)
+		}
+	}
+	e.mootKnown, e.mootOthers = e.lowered(now)
 }
 
 // lowered returns by what the probabilities of known keys are multiplied in a tick, and the probability of others.

@@ -44,6 +44,8 @@ type emaRates struct {
 	kinds  int     // known keys
 	known  float64 // factor of the probabilities of known keys in this tick
 	others float64 // probability of the others in this tick
+
+	mootKnown, mootOthers float64 // the same, if what something else keeps came here too
 }
 
 // An emaKey is what is known of a key.
@@ -71,7 +73,9 @@ type emaClaim struct {
 	key, weight uint64
 	part        uint64  // of all randomness and hashes that it could have: with which it comes here, of certain
 	counts      bool    // it has come here
+	moot        bool    // it does not come here since something else keeps it
 	keep        float64 // the probability with which it passes then, by settle
+	mootKeep    float64 // that with which it would if nothing else kept it, by settle
 }
 
 // maxEMACount bounds what is counted of a key in a period, so that nothing overflows.
@@ -102,7 +106,9 @@ func (e *emaRates) settle(claims []emaClaim, now int64) {
 	for i := range claims {
 		c := &claims[i]
 		k, keep := e.lookUp(c.key)
-		c.keep = keep
+		if c.keep = keep; c.moot {
+			c.mootKeep = e.mootKeep(k)
+		}
 		if c.counts {
 			e.observe(c, k, keep)
 		}
@@ -141,6 +147,14 @@ func (e *emaRates) lookUp(key uint64) (k *emaKey, keep float64) {
 		return k, e.others
 	}
 	return k, float64(k.keep * e.known)
+}
+
+// mootKeep returns the probability that a trace would have that something else keeps.
+func (e *emaRates) mootKeep(k *emaKey) float64 {
+	if k == nil || k.average == 0 {
+		return e.mootOthers
+	}
+	return float64(k.keep * e.mootKnown)
 }
 
 // roll moves on to the period of now. A period without traces changes no average: when traffic comes back after a gap, it

@@ -114,6 +114,16 @@ func newChanceCase(t *testing.T, seed uint64) *chanceCase {
 	return c
 }
 
+// decidesAbout reports whether a valve of the last Settle decides about trace i with any randomness or hash.
+func (m *Matcher) decidesAbout(i, v int) bool {
+	b := &m.batch
+	if m.plan.valves[v].least {
+		b.turn()
+		defer b.turn()
+	}
+	return b.stake(i, v).share > 0
+}
+
 // limits settles the tick, and returns the limits of each trace.
 func (c *chanceCase) limits(t *testing.T) (*Matcher, [][]uint64) {
 	t.Helper()
@@ -124,9 +134,19 @@ func (c *chanceCase) limits(t *testing.T) (*Matcher, [][]uint64) {
 	var all [][]uint64
 	for i := range c.traces {
 		own := slices.Clone(m.batch.limits[i*n : i*n+n])
+		decides := false
 		for v := range own {
-			if c.plan.valves[v].owner != 0 {
-				own[v] = 0 // what counts are those of its lanes
+			spec := &c.plan.valves[v]
+			switch spec.share.(type) {
+			case *baselineLatency:
+				decides = true // no chance
+			case lane:
+			default:
+				decides = m.decidesAbout(i, v)
+			}
+			// What counts are those of the lanes of a composite, and not if the valve can never decide about the trace.
+			if spec.owner != 0 || !decides {
+				own[v] = 0
 			}
 		}
 		all = append(all, own)

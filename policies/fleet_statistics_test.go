@@ -10,7 +10,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
@@ -161,13 +160,4 @@ func (c *crowd) visits(rates []float64, factor float64) ([]Trace, []visit) {
 		c.traces = append(c.traces, c.trace(v))
 	}
 	return c.traces, c.who
-}
-
-// policyList writes a list of policies without names.
-func policyList(policies ...string) string {
-	var b strings.Builder
-	for i, p := range policies {
-		fmt.Fprintf(&b, "- {name: p%d, type: %s}\n", i, p)
-	}
-	return b.String()
 }

@@ -91,23 +91,31 @@ func (s *limiterState) settle(b *batch, v int) {
 	for i := range b.traces {
 		g.ask(s.cost(&b.traces[i]), b.stake(i, v).share)
 	}
-	share, spent := g.share(), int64(0)
+	all := g // as if what others keep had asked too
+	for i := range b.traces {
+		if b.stakes[i].moot {
+			all.add(s.cost(&b.traces[i]), certain)
+		}
+	}
+	share, mootShare, spent := g.share(), all.share(), int64(0)
 	for i := range b.traces {
 		t, k := &b.traces[i], &b.stakes[i]
-		limit := uint64(Never)
-		if cost := s.cost(t); g.fits(cost) {
+		cost, limit := s.cost(t), uint64(Never)
+		if g.fits(cost) {
 			limit = b.limitOf(k, share)
-			if k.matters && t.Randomness >= limit {
-				b.set(i, v, yes, limit)
-				spent += int64(cost) * unit
-				continue
-			}
 		}
-		if k.matters {
-			b.set(i, v, no, limit)
-		} else {
+		if !k.matters {
 			b.pass(i, v, limit)
+			if k.moot && g.fits(cost) {
+				b.moot(i, v, b.limitOf(k, mootShare))
+			}
+			continue
 		}
+		passes := t.Randomness >= limit
+		if passes {
+			spent += int64(cost) * unit
+		}
+		b.set(i, v, isTrue(passes), limit)
 	}
 	s.budget.charge(spent)
 }

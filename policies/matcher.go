@@ -9,6 +9,7 @@ type Matcher struct {
 	caches []patternCache
 	e      evaluation
 
+	scope  scopeSize
 	view   SpanView // for OTTL, nil if no policy needs it
 	errors []string // by condition: what it said of a span that it could not be evaluated for, until that is taken
 
@@ -74,7 +75,7 @@ func (m *Matcher) MatchSpan(s *wire.Span, c *Context, matches []uint64) {
 		p.capture(matches[p.bitWords:], resource, s)
 	}
 	if scan.size != nil {
-		scan.size.add(s, c, matches)
+		scan.size.add(s, c, matches, &m.scope)
 	}
 	if len(p.latencies) > 0 {
 		p.lasts(s, matches[p.words-durationWords:], bits)

@@ -106,7 +106,7 @@ func (r *ottlCondition) compile(c *compiler) gate {
 		c.conditions = append(c.conditions, ottlBits{r, text, &spanBit{}, &spanBit{}, make([]uint64, words), make([]uint64, words)})
 	}
 	b := c.conditions[i]
-	if len(c.path) > 0 { // it is not one of rescue_on
+	if !c.rescuing {
 		b.in[c.policy/64] |= 1 << (c.policy % 64)
 		if r.ignore {
 			b.ignored[c.policy/64] |= 1 << (c.policy % 64)

@@ -17,6 +17,7 @@ func (e *evaluation) probability() float64 {
 	e.byLimits = len(e.plan.valves)
 	share := e.share(0)
 	e.byLimits, e.randomness = 0, own
+	clear(e.hashed)
 	return share
 }
 
@@ -78,6 +79,9 @@ func (e *evaluation) steps(valves int) []uint64 {
 	head := e.trace.Head
 	e.room = append(e.room[:0], head)
 	for v, l := range e.limits[:valves] {
+		if e.plan.valves[v].owner != 0 && !e.plan.strict {
+			continue // a composite goes by its lanes
+		}
 		if e.plan.valves[v].least {
 			l = Never - l
 		}

@@ -1,6 +1,8 @@
 package policies
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,4 +29,44 @@ func TestSoleKeeper(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A limit that no trace comes to makes no difference to who is the sole keeper of what goes by the hashes of several salts.
+func TestSoleKeeperBesideALimit(t *testing.T) {
+	list := func(more ...string) string {
+		return policyList(append([]string{
+			"probabilistic, probabilistic: {sampling_percentage: 50, hash_salt: x}", "probabilistic, probabilistic: {sampling_percentage: 80, hash_salt: y}",
+		}, more...)...)
+	}
+	var sole [2][]bool
+	for k, text := range []string{
+		list(), list("and, and: {and_sub_policy: [{type: latency, latency: {threshold_ms: 1000}}, {type: rate_limiting, rate_limiting: {spans_per_second: 9}}]}"),
+	} {
+		plan, err := parseOptions(text, Options{})
+		require.NoError(t, err)
+		m := plan.NewMatcher()
+		var traces []Trace
+		for i := range 200 {
+			id := [16]byte{byte(i), 15: byte(i + 1)}
+			traces = append(traces, Trace{ID: id, Randomness: Randomness(id), Spans: 1, Due: statEpoch})
+		}
+		m.Settle(traces)
+		for i := range traces {
+			var v Verdict
+			m.DecideSettled(i, &v)
+			sole[k] = append(sole[k], v.Sole)
+		}
+	}
+	require.Equal(t, sole[0], sole[1])
+	require.Contains(t, sole[0], true)
+	require.Contains(t, sole[0], false)
+}
+
+// policyList writes a list of policies without names.
+func policyList(policies ...string) string {
+	var b strings.Builder
+	for i, p := range policies {
+		fmt.Fprintf(&b, "- {name: p%d, type: %s}\n", i, p)
+	}
+	return b.String()
 }

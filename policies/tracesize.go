@@ -36,7 +36,7 @@ func (c *compiler) traceSize() *traceSize {
 }
 
 // add takes a span into the size of its trace.
-func (z *traceSize) add(s *wire.Span, c *Context, matches []uint64) {
+func (z *traceSize) add(s *wire.Span, c *Context, matches []uint64, scope *scopeSize) {
 	w := matches[z.word : z.word+sizeWords]
 	if w[sizeLast] != c.ScopeNo+1 {
 		if w[sizeLast] <= c.ResourceNo { // a scope of an earlier resource, or none
@@ -45,10 +45,20 @@ func (z *traceSize) add(s *wire.Span, c *Context, matches []uint64) {
 		} else {
 			w[sizePiece] += fieldSize(int(w[sizeScope]))
 		}
-		w[sizeScope] = fieldSize(wire.RemarshalledScope(c.Scope))
+		w[sizeScope] = scope.of(c)
 		w[sizeLast] = c.ScopeNo + 1
 	}
 	w[sizeScope] += fieldSize(wire.RemarshalledSpan(s.Raw))
+}
+
+// A scopeSize is the size of the last scope, tag and length included: many traces can have spans of it.
+type scopeSize struct{ no, size uint64 }
+
+func (z *scopeSize) of(c *Context) uint64 {
+	if no := c.ScopeNo + 1; z.no != no {
+		*z = scopeSize{no, fieldSize(wire.RemarshalledScope(c.Scope))}
+	}
+	return z.size
 }
 
 // ofResource returns the size of a resource, tag and length included. It is kept in a word of the resource, which traces use for

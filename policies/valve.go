@@ -28,6 +28,8 @@ type valve struct {
 	// alone is set if nothing else in its policy goes by chance, and it need not know who is kept without it: then a trace that
 	// does not pass the rest of the policy has nothing at stake, whatever its randomness.
 	alone bool
+	// guards are conditions without chance beside the valve in an and: it has no say if one is not met.
+	guards []gate
 	// ranks is set if the valve goes by the order of randomness: what it answers one trace hangs on how random others are.
 	ranks bool
 	// least makes the valve go by how little random a trace is, see compiler.least.

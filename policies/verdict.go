@@ -35,7 +35,8 @@ type Verdict struct {
 	Probability float64
 	Complete    bool // a root span was seen
 	// Sole is set if the trace would not be kept without the deciding policy. It is not known, and false, if policies behind it were
-	// not asked, for sample_on_first_match.
+	// not asked, for sample_on_first_match. Limits are taken to be asked for all that the others keep, and not to have spent anything on it
+	// before, so beside limits it is an estimate.
 	Sole bool
 }
 

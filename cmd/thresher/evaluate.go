@@ -43,8 +43,9 @@ that rate limits and adaptive policies work in the time of the traces.
 
 The table has a line for each trace, and sums by policy: how many traces it decided,
 how many it matched, and how many no other policy would have kept (ALONE: what
-removing it saves; not known with sample_on_first_match). A span that came again is in
-no sum; with compat: strict policies count it, and --explain shows both numbers.
+removing it saves; an estimate if there are limits, and not known with
+sample_on_first_match). A span that came again is in no sum; with compat: strict
+policies count it, and --explain shows both numbers.
 
 --output json writes one object a line instead:
   trace_id, decision (kept or dropped), policy, matched, probability (0 if dropped),

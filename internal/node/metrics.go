@@ -198,7 +198,7 @@ func (m *series) kafka(s Status) {
 		num(k.FetchErrors, "operation", "fetch"), num(k.ProduceErrors, "operation", "produce"), num(k.RejectErrors, "operation", "reject"),
 		num(k.CheckpointErrors, "operation", "checkpoint"), num(k.CommitErrors, "operation", "commit"))
 	m.sum("thresher.kafka.lost.records", "{record}", "Records that were gone before they were read. Anything but 0 is loss.", num(k.LostRecords))
-	m.sum("thresher.kafka.gaps", "{gap}", "Jumps over records that were gone before they were read, and logs that were cut: loss, see thresher.kafka.lost.records.", num(k.Gaps))
+	m.sum("thresher.kafka.gaps", "{gap}", "Jumps over records that were gone before they were read, and logs that were cut: loss, see the metric of lost records.", num(k.Gaps))
 	m.sum("thresher.rejected.records", "{record}", "Records written to the rejected topic.", num(k.RejectedRecords))
 	m.sum("thresher.checkpoints", "{checkpoint}", "Checkpoints stored.", num(k.CheckpointWrites))
 	m.gauge("thresher.kafka.paused.partitions", "{partition}", "Partitions that are not fetched because what was fetched is not taken.", num(uint64(max(0, k.PausedPartitions))))
