@@ -26,9 +26,10 @@ type Checkpoint struct {
 	// configuration has changed since, as they would have been.
 	Next Resume
 	// Policies identifies the policies in force.
-	Policies               uint64
-	DecisionWait, RootWait int64
-	MaxTraceBytes          uint64
+	Policies uint64
+	// Rules are those that what is read again was decided by, in the order of their places. At least one: the first also holds before
+	// its place.
+	Rules []Rules
 	// Delivered are deliveries from Resume on that the backends have acknowledged.
 	Delivered []DeliveredKey
 	// Long are decisions of traces that began before ReplayFrom, or before StateAt, and were still alive at Resume: reading the
@@ -74,7 +75,7 @@ func longTrace(d *buffer.Decided) LongTrace {
 }
 
 // checkpointVersion is the first byte of the encoding. A reader refuses versions that it does not know.
-const checkpointVersion = 2
+const checkpointVersion = 3
 
 // maxDelivered bounds the delivered set, which with the rest stays below the 8 MiB of the topic. Deliveries
 // left out are delivered once more after a crash.
@@ -95,9 +96,13 @@ func (c *Checkpoint) MarshalBinary() ([]byte, error) {
 	b = binary.AppendVarint(b, c.ReplayFrom)
 	b = binary.AppendUvarint(b, uint64(c.Next-c.Resume))
 	b = binary.LittleEndian.AppendUint64(b, c.Policies)
-	b = binary.AppendUvarint(b, uint64(c.DecisionWait))
-	b = binary.AppendUvarint(b, uint64(c.RootWait))
-	b = binary.AppendUvarint(b, c.MaxTraceBytes)
+	b = binary.AppendUvarint(b, uint64(len(c.Rules)))
+	for _, r := range c.Rules {
+		b = binary.AppendVarint(binary.AppendUvarint(b, uint64(r.From)), r.Since)
+		for _, v := range []uint64{uint64(r.DecisionWait), uint64(r.RootWait), r.MaxTraceBytes, uint64(r.Tick)} {
+			b = binary.AppendUvarint(b, v)
+		}
+	}
 	b = binary.AppendUvarint(b, uint64(len(c.Delivered)))
 	for _, d := range c.Delivered {
 		v := uint64(d.Offset-Offset(c.Resume)) << 1
@@ -141,7 +146,13 @@ func (c *Checkpoint) UnmarshalBinary(b []byte) error {
 	}
 	c.Next = c.Resume + Resume(d.uvarint())
 	c.Policies = d.uint64()
-	c.DecisionWait, c.RootWait, c.MaxTraceBytes = int64(d.uvarint()), int64(d.uvarint()), d.uvarint()
+	for n := d.count(6); n > 0; n-- {
+		r := Rules{Resume(d.uvarint()), d.varint(), int64(d.uvarint()), int64(d.uvarint()), d.uvarint(), int64(d.uvarint())}
+		if r.isBad() || len(c.Rules) > 0 && r.From <= c.Rules[len(c.Rules)-1].From {
+			d.bad = true
+		}
+		c.Rules = append(c.Rules, r)
+	}
 	for n := d.count(17); n > 0; n-- {
 		v := d.uvarint()
 		c.Delivered = append(c.Delivered, DeliveredKey{Offset(c.Resume) + Offset(v>>1), d.id(), v&1 != 0})
@@ -162,7 +173,7 @@ func (c *Checkpoint) UnmarshalBinary(b []byte) error {
 	if n := d.count(1); n > 0 {
 		c.State = bytes.Clone(d.take(n))
 	}
-	if d.bad || len(d.b) != 0 || c.Resume < 0 || c.Next < c.Resume || c.DecisionWait < 1 || c.RootWait < 0 {
+	if d.bad || len(d.b) != 0 || c.Resume < 0 || c.Next < c.Resume || len(c.Rules) == 0 {
 		return fmt.Errorf("%w: damaged (%d bytes)", ErrCheckpoint, len(b))
 	}
 	return nil

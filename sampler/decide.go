@@ -5,6 +5,9 @@ import (
 	"thresher/policies"
 )
 
+// isAlone reports whether traces of the set are decided one by one, and need not wait for others.
+func (s *policySet) isAlone() bool { return s.tick == 1 && !s.Plan.Stateful() }
+
 // refuses reports whether no policy is asked about a trace: the Collector does not keep what is too large.
 func (s *policySet) refuses(t *buffer.Trace) bool { return t.Early && s.Plan.Strict() }
 
@@ -57,7 +60,7 @@ func (m *Machine) decide(ref buffer.Ref) {
 	s := m.sets[t.Set]
 	v := &s.verdict
 	due := t.Deadline
-	if t.Early && s.tick == 1 {
+	if t.Early && s.isAlone() {
 		due = m.tau
 	}
 	covered, competed := m.snapshots.covers(due), -1
@@ -78,7 +81,8 @@ func (m *Machine) decide(ref buffer.Ref) {
 	}
 	if l, ok := m.snapshots.recalled[t.ID]; ok && !covered && s.Plan.Stateful() {
 		keep, policy, share = l.Kept, l.Policy, l.Share
-		v.Keep, v.Dropped, v.Probability = l.Kept, l.Dropped, l.Share
+		v.Keep, v.Dropped, v.Probability, v.Sole = l.Kept, l.Dropped, l.Share, false
+		clear(v.Matched) // nobody remembers what did
 	}
 	if !t.Rebuilt {
 		m.countDecision(t, s, policy)

@@ -50,7 +50,7 @@ func FuzzRecord(f *testing.F) {
 func FuzzCheckpoint(f *testing.F) {
 	for seed := range uint64(4) {
 		rnd := rand.New(rand.NewPCG(seed, 8))
-		c := Checkpoint{Resume: Resume(rnd.Int64N(1 << 40)), Time: rnd.Int64(), ReplayFrom: rnd.Int64() - rnd.Int64(), Policies: rnd.Uint64(), DecisionWait: 1 + rnd.Int64N(1e6), RootWait: rnd.Int64N(1e6), MaxTraceBytes: rnd.Uint64()}
+		c := Checkpoint{Resume: Resume(rnd.Int64N(1 << 40)), Time: rnd.Int64(), ReplayFrom: rnd.Int64() - rnd.Int64(), Policies: rnd.Uint64(), Rules: randomRules(rnd)}
 		c.Next = c.Resume + Resume(rnd.Int64N(1000))
 		for range rnd.IntN(5) {
 			c.Delivered = append(c.Delivered, DeliveredKey{Offset(c.Resume) + Offset(rnd.IntN(1000)), [16]byte{byte(rnd.Uint32())}, rnd.IntN(2) == 0})
@@ -84,4 +84,13 @@ func FuzzCheckpoint(f *testing.F) {
 		_, err = Restore(limits, s, &c)
 		require.NoError(t, err)
 	})
+}
+
+func randomRules(rnd *rand.Rand) (list []Rules) {
+	from := Resume(0)
+	for range 1 + rnd.IntN(3) {
+		list = append(list, Rules{from, rnd.Int64(), 1 + rnd.Int64N(1e6), rnd.Int64N(1e6), rnd.Uint64(), []int64{1, 1000}[rnd.IntN(2)]})
+		from += 1 + Resume(rnd.Int64N(1000))
+	}
+	return list
 }

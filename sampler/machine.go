@@ -11,17 +11,16 @@ import (
 
 // Machine is the state of one partition. See the package comment.
 type Machine struct {
-	limits Limits
-	tau    int64 // partition time; math.MinInt64 before the first input
-	next   Resume
+	limits   Limits
+	settings Settings
+	tau      int64 // partition time; math.MinInt64 before the first input
+	next     Resume
 
 	// resumed: what lies before it is settled and is read only to rebuild memory. resumedAt is the partition time there.
 	resumed   Resume
 	resumedAt int64
-	// until: traces that begin before it began before the restart and are decided by the waits of then; changed are the
-	// settings from there on, nil if they are the same.
+	// until: traces that begin before it began before the restart and are decided by the rules of then.
 	until     Resume
-	changed   *Settings
 	delivered map[DeliveredKey]struct{} // from the checkpoint: decided again, not delivered again
 
 	traces    *buffer.Map
@@ -30,7 +29,9 @@ type Machine struct {
 
 	sets    []*policySet // by number; nil when no open trace uses it any more
 	active  *policySet
-	maxWait int64 // the longest decision wait of any set so far
+	rules   ruleBook
+	waits   waits
+	maxWait int64 // the longest wait of any set so far, and of those before a restart
 
 	snapshots memory
 
@@ -95,6 +96,10 @@ func New(l Limits, s Settings) (*Machine, error) {
 	if err := s.validate(&l); err != nil {
 		return nil, err
 	}
+	return newMachine(l, s, s.rules(0)), nil
+}
+
+func newMachine(l Limits, s Settings, r Rules) *Machine {
 	if l.MaxPayload == 0 {
 		l.MaxPayload = defaultMaxPayload
 	}
@@ -103,6 +108,7 @@ func New(l Limits, s Settings) (*Machine, error) {
 	}
 	m := &Machine{
 		limits:   l,
+		settings: s,
 		tau:      math.MinInt64,
 		traces:   buffer.NewMap(l.Slabs, l.Seed),
 		policyNo: map[string]uint32{"": 0},
@@ -114,28 +120,23 @@ func New(l Limits, s Settings) (*Machine, error) {
 	m.stats.Policies = []PolicyStats{{}}
 	m.deadlines = newDeadlines(m.traces)
 	m.rec.m = m
-	m.use(s)
-	return m, nil
+	m.use(r)
+	return m
 }
 
 // Restore returns a machine that goes on from a checkpoint. It must be fed the log from the first record whose timestamp is
 // not smaller than c.ReplayFrom, or from c.Resume if that comes first.
 func Restore(l Limits, s Settings, c *Checkpoint) (*Machine, error) {
-	began := s
-	began.DecisionWait, began.RootWait, began.MaxTraceBytes = c.DecisionWait, c.RootWait, c.MaxTraceBytes
 	if err := s.validate(&l); err != nil {
 		return nil, err
 	}
-	l.LateWindow = max(l.LateWindow, c.DecisionWait)
-	m, err := New(l, began)
-	if err != nil {
-		return nil, err
+	for _, r := range c.Rules {
+		l.LateWindow = max(l.LateWindow, r.DecisionWait)
 	}
-	m.maxWait = max(m.maxWait, s.DecisionWait)
+	m := newMachine(l, s, c.Rules[0])
 	m.resumed, m.resumedAt, m.until = c.Resume, c.Time, c.Next
-	if began != s {
-		m.changed = &s
-	}
+	m.rules.pending = slices.Clone(c.Rules[1:])
+	m.rules.end(s.rules(c.Next))
 	if len(c.Delivered) > 0 {
 		m.delivered = make(map[DeliveredKey]struct{}, len(c.Delivered))
 		for _, k := range c.Delivered {
@@ -173,14 +174,32 @@ func (m *Machine) SetPolicies(s Settings) error {
 	if err := s.validate(&m.limits); err != nil {
 		return err
 	}
-	m.changed = nil
-	m.swap(s)
+	m.settings = s
+	m.follow(m.next)
+	if len(m.rules.pending) == 0 {
+		m.swap(s.rules(m.next))
+		return nil
+	}
+	// What begins before the place that reading had reached before a restart is decided by the rules of then.
+	m.swap(m.rules.active())
+	m.rules.end(s.rules(m.until))
 	return nil
 }
 
-func (m *Machine) swap(s Settings) {
+// follow lets rules of before a restart come into force again, up to those for a place.
+func (m *Machine) follow(at Resume) {
+	for len(m.rules.pending) > 0 && m.rules.pending[0].From <= at {
+		r := m.rules.pending[0]
+		m.rules.pending = m.rules.pending[1:]
+		m.advance(r.Since)
+		m.swap(r)
+	}
+}
+
+// swap lets traces that begin from now on be decided by the settings of the machine under rules.
+func (m *Machine) swap(r Rules) {
 	old := m.active
-	m.use(s)
+	m.use(r)
 	if m.active.Plan.Stateful() {
 		m.snapshots.into(m.active, old, m.tau)
 	}
@@ -225,7 +244,9 @@ func (m *Machine) TakeErrors() (list []PolicyError) {
 	return list
 }
 
-func (m *Machine) use(s Settings) {
+func (m *Machine) use(r Rules) {
+	s := m.settings.under(r)
+	m.rules.begin(r, m.tau)
 	set := &policySet{Settings: s, no: uint32(len(m.sets)), matcher: s.Plan.NewMatcher(), words: buffer.NewWords(s.Plan.Words())}
 	for i, old := range m.sets {
 		if old == nil {
@@ -237,13 +258,11 @@ func (m *Machine) use(s Settings) {
 		m.sets = append(m.sets, nil)
 	}
 	m.sets[set.no] = set
-	set.names, set.tick = s.Plan.Names(), 1
-	if s.Plan.Stateful() {
-		set.tick = policies.Tick
-	}
+	set.names, set.tick = s.Plan.Names(), r.Tick
 	set.policyNo, set.rescueNo = m.numbers(set.names), m.numbers(s.Plan.RescueNames())
 	m.active = set
-	m.maxWait = max(m.maxWait, s.DecisionWait+set.tick-1)
+	m.maxWait = max(m.maxWait, r.longest())
+	m.waits.begin(m.maxWait, m.tau)
 }
 
 // numbers returns the places of policies in the statistics.
@@ -308,15 +327,11 @@ func (m *Machine) Record(o Offset, timestamp int64, value []byte) error {
 
 // pass does what is to be done when reading reaches a record after a restart.
 func (m *Machine) pass(o Offset) {
+	m.follow(Resume(o))
 	if m.resumedAt != 0 && !m.resumed.Settles(o) {
 		// Before the restart a tick may have moved time further than the records tell. What was decided by then is settled.
 		m.advance(m.resumedAt)
 		m.resumedAt = 0
-	}
-	if m.changed != nil && !m.until.Settles(o) {
-		s := *m.changed
-		m.changed = nil
-		m.swap(s)
 	}
 }
 
@@ -469,10 +484,15 @@ func (m *Machine) forgetExpired() {
 
 func (m *Machine) expired(d *buffer.Decided) bool { return m.tau >= d.LastSeen+m.limits.LateWindow }
 
+// isLong reports whether a decided trace has lived for longer than its wait, so that reading the log again may not tell how it was decided.
+func (m *Machine) isLong(d *buffer.Decided) bool {
+	return int64(d.Age) > m.waits.of(d.LastSeen-int64(d.Age))
+}
+
 // remember keeps a decision that leaves the map for the checkpoint, if it outlived the replayed part of the log and
 // spans of its trace may be read again: because reading resumes at a time when it still held, or for the state.
 func (m *Machine) remember(d *buffer.Decided) {
-	if int64(d.Age) <= m.maxWait {
+	if !m.isLong(d) {
 		return
 	}
 	if _, at := m.resume(); d.LastSeen+m.limits.LateWindow > at || d.LastSeen >= m.snapshots.oldest() {
@@ -501,18 +521,18 @@ func (m *Machine) sweep() {
 // while an acknowledgement that the machine was told of can still be taken back.
 func (m *Machine) Checkpoint() *Checkpoint {
 	r, at := m.resume()
-	rules := m.active.Settings
 	c := &Checkpoint{
-		Resume: r, Next: max(m.next, m.resumed), Time: at, ReplayFrom: at, Policies: rules.Plan.Fingerprint(),
-		DecisionWait: rules.DecisionWait, RootWait: rules.RootWait, MaxTraceBytes: rules.MaxTraceBytes,
+		Resume: r, Next: max(m.next, m.resumed, m.until), Time: at, ReplayFrom: at, Policies: m.settings.Plan.Fingerprint(),
+		Rules: m.rules.needed(math.MinInt64, r),
 	}
 	if at == math.MinInt64 { // nothing was read
 		c.Time, c.ReplayFrom = 0, 0
 		return c
 	}
-	c.ReplayFrom = at - m.limits.LateWindow - m.maxWait
+	c.ReplayFrom = m.waits.replayFrom(at, m.limits.LateWindow)
 	state := m.snapshots.at(c.ReplayFrom)
 	c.ReplayFrom = min(c.ReplayFrom, state.from)
+	c.Rules = m.rules.needed(c.ReplayFrom, r)
 	// What began before is not read again. What began before the state is as of is, and was decided without it or will be recalled.
 	recalled := max(c.ReplayFrom, state.at)
 	if len(state.state) > 0 {
@@ -567,7 +587,7 @@ func (m *Machine) Checkpoint() *Checkpoint {
 			continue
 		}
 		d := m.traces.Decision(ref)
-		if int64(d.Age) <= m.maxWait || !matters(d.LastSeen) {
+		if !m.isLong(d) || !matters(d.LastSeen) {
 			continue
 		}
 		living = append(living, id)

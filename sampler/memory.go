@@ -85,7 +85,7 @@ func (h *memory) before(m *Machine, t int64) {
 	if resume == math.MinInt64 {
 		resume = m.tau
 	}
-	h.forget(resume - m.limits.LateWindow - m.maxWait)
+	h.forget(m.waits.replayFrom(resume, m.limits.LateWindow))
 	if !m.active.Plan.Stateful() && !slices.ContainsFunc(h.taken, func(s snapshot) bool { return s.state != nil }) {
 		h.taken = nil // nothing that may be read again knew of other traces
 	}

@@ -235,7 +235,7 @@ func (s *policySet) isTooLarge(t *buffer.Trace) bool {
 func (r *record) tooLarge(ref buffer.Ref, t *buffer.Trace, s *policySet) {
 	m := r.m
 	t.Early = true
-	if s.tick == 1 {
+	if s.isAlone() {
 		m.deadlines.remove(t)
 		m.decide(ref)
 		return
@@ -299,7 +299,7 @@ func (r *record) follow(ref buffer.Ref, d *buffer.Decided, raw []byte) {
 	was, first := d.Age, d.LastSeen-int64(d.Age)
 	d.LastSeen = max(d.LastSeen, m.tau) // a decision from a checkpoint can be ahead of the log that is read again
 	d.Age = age(d.LastSeen, first)
-	if int64(was) <= m.maxWait && int64(d.Age) > m.maxWait {
+	if wait := m.waits.of(first); int64(was) <= wait && int64(d.Age) > wait {
 		m.long = append(m.long, d.ID)
 	}
 	rescued := r.rescues(d, len(raw))

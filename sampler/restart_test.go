@@ -96,6 +96,47 @@ func TestWaitsOfTheirTime(t *testing.T) {
 	require.Equal(t, []string{"c1"}, took(t, m))
 }
 
+// TestWaitsOfTheirTimeOverTwoRestarts: the second checkpoint, of the new wait, must still tell of the old one.
+func TestWaitsOfTheirTimeOverTwoRestarts(t *testing.T) {
+	l, s := Limits{LateWindow: 60_000}, Settings{Plan: mustPlan(t, onlyErrors), DecisionWait: 5000}
+	log := [][]byte{spans(t, "a1 error"), spans(t, "b1"), spans(t, "x1"), spans(t, "a2\nc1 error")}
+	longer := s
+	longer.DecisionWait = 30_000
+	again := func(m *Machine) *Machine {
+		m = reread(t, l, longer, m.Checkpoint())
+		require.NoError(t, m.Record(0, 100_000, log[0]))
+		require.NoError(t, m.Record(1, 106_000, log[1]))
+		return m
+	}
+	for name, change := range map[string]func(*Machine) *Machine{
+		"restart": again,
+		"at run time": func(m *Machine) *Machine {
+			require.NoError(t, m.SetPolicies(longer))
+			return m
+		},
+		"restart, and another before it has read what was read": func(m *Machine) *Machine {
+			m = reread(t, l, longer, m.Checkpoint())
+			require.NoError(t, m.Record(0, 100_000, log[0]))
+			return again(m)
+		},
+	} {
+		m, err := New(l, s)
+		require.NoError(t, err)
+		require.NoError(t, m.Record(0, 100_000, log[0]))
+		require.NoError(t, m.Record(1, 106_000, log[1]))
+		require.Equal(t, []string{"a1"}, took(t, m))
+		m = change(m)
+		require.NoError(t, m.Record(2, 106_100, log[2]))
+		m = again(m)
+		require.NoError(t, m.Record(2, 106_100, log[2]))
+		require.NoError(t, m.Record(3, 107_000, log[3]))
+		require.Equal(t, []string{"a2"}, took(t, m), name)
+		m.Tick(200_000)
+		require.Equal(t, []string{"c1"}, took(t, m), name)
+		require.Len(t, m.Checkpoint().Rules, 1, "the old wait is not forgotten")
+	}
+}
+
 // TestLongTraceOverTwoRestarts: reading a long trace again must not make it look younger than it is.
 func TestLongTraceOverTwoRestarts(t *testing.T) {
 	l, s := Limits{LateWindow: 12_000}, Settings{Plan: mustPlan(t, onlyErrors), DecisionWait: 8000}

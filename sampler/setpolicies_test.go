@@ -140,8 +140,11 @@ func TestRestartsAroundNewPolicies(t *testing.T) {
 	limits := Limits{LateWindow: 12_000}
 	rescue := `[{name: rescued, type: status_code, status_code: {status_codes: [ERROR]}}]`
 	var sets []Settings
-	for _, text := range []string{sharedPolicies, otherPolicies, mixedPolicies} {
-		sets = append(sets, Settings{Plan: mustPlanWith(t, text, rescue), DecisionWait: 8000, RootWait: 1500, MaxTraceBytes: 1400})
+	for i, text := range []string{sharedPolicies, otherPolicies, mixedPolicies, mixedPolicies} {
+		sets = append(sets, Settings{
+			Plan: mustPlanWith(t, text, rescue), DecisionWait: []int64{8000, 3000, 11_000, 5000}[i], RootWait: []int64{1500, 0, 700, 1500}[i],
+			MaxTraceBytes: []uint64{1400, 2000, 0, 900}[i],
+		})
 	}
 	for seed := range uint64(250) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
@@ -161,6 +164,72 @@ func TestRestartsAroundNewPolicies(t *testing.T) {
 			t.Fatalf("seed %d, changes at %v: deliveries differ:\n%s", seed, places(h.changes), diff(w, g))
 		}
 	}
+}
+
+// TestRestartsWithNewWaits: each restart brings other waits and sizes, in quick succession. What is delivered is what one machine delivers
+// whose settings change at these places: no late span is lost, and no trace decided by rules that were not those of its time.
+func TestRestartsWithNewWaits(t *testing.T) {
+	t.Parallel()
+	limits := Limits{LateWindow: 12_000}
+	for _, text := range []string{mixedPolicies, sharedPolicies} {
+		plan := mustPlan(t, text)
+		for seed := range uint64(250) {
+			rnd := rand.New(rand.NewPCG(seed, 17))
+			settings := func() Settings {
+				return Settings{
+					Plan: plan, DecisionWait: 1 + rnd.Int64N(12_000), RootWait: rnd.Int64N(3000) * rnd.Int64N(2), MaxTraceBytes: rnd.Uint64N(3000) * rnd.Uint64N(2),
+				}
+			}
+			h := history{log: randomLog(t, rnd, 150), changes: []change{{0, settings()}}}
+			for at := rnd.IntN(40); at < len(h.log); at += 1 + rnd.IntN(40) {
+				h.changes = append(h.changes, change{at + 1, settings()})
+			}
+			want := h.undisturbed(t, limits)
+			got := h.restartedByChange(t, limits, rnd)
+			for l := range got.late { // a late copy can come twice (docs/adr/002)
+				if !want.late[l] && want.delivered(l) {
+					delete(got.late, l)
+				}
+			}
+			if w, g := want.String(), got.String(); w != g {
+				t.Fatalf("%s\nseed %d, changes at %v: deliveries differ:\n%s", text, seed, places(h.changes), diff(w, g))
+			}
+		}
+	}
+}
+
+// restartedByChange reads the history with a restart at each change of the settings.
+func (h *history) restartedByChange(t testing.TB, limits Limits, rnd *rand.Rand) *outcome {
+	d := &driver{t: t, log: h.log, limits: limits, out: newOutcome()}
+	d.start(h.inForce(0), nil)
+	all, ackOne := d.out, 1+rnd.IntN(6)
+	for at := range h.log {
+		for len(d.pending) > 0 && rnd.IntN(ackOne) > 0 {
+			i := rnd.IntN(len(d.pending))
+			d.m.Ack(d.pending[i])
+			d.pending = slices.Delete(d.pending, i, i+1)
+		}
+		if at > 0 && slices.ContainsFunc(h.changes, func(c change) bool { return c.at == at }) {
+			stored, _ := d.m.Checkpoint().MarshalBinary()
+			c := &Checkpoint{}
+			require.NoError(t, c.UnmarshalBinary(stored))
+			from := 0
+			for from < len(h.log) && h.log[from].at < c.ReplayFrom {
+				from++
+			}
+			from = min(from, int(c.Resume))
+			d.out = newOutcome()
+			d.start(h.inForce(at), c)
+			for i := from; i < at; i++ {
+				d.record(i)
+			}
+			all.take(t, d.out)
+			d.out = all
+		}
+		d.record(at)
+	}
+	d.end()
+	return d.out
 }
 
 func places(changes []change) (at []string) {

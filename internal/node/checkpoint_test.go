@@ -29,7 +29,7 @@ func TestLargeCheckpointsAreStoredLessOften(t *testing.T) {
 
 // large is the checkpoint of a partition of which much is delivered behind something that is not.
 func large(deliveries int) *sampler.Checkpoint {
-	c := &sampler.Checkpoint{Resume: 1, Next: 2, Time: 1_000_000, ReplayFrom: 990_000, DecisionWait: 1000}
+	c := &sampler.Checkpoint{Resume: 1, Next: 2, Time: 1_000_000, ReplayFrom: 990_000, Rules: []sampler.Rules{{DecisionWait: 1000, Tick: 1}}}
 	for i := range deliveries {
 		id := wire.TraceID{1}
 		binary.BigEndian.PutUint64(id[8:], uint64(i)+1)

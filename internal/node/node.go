@@ -371,10 +371,7 @@ func (n *Node) restore(ctx context.Context, p int32, topic [16]byte, stored []by
 		return m, from, err
 	}
 	if resume := sampler.Resume(cut); resume < c.Resume {
-		// What lies behind the cut is not what the checkpoint speaks of. The time there is not known; time comes from the
-		// records again.
-		c.Resume, c.Next, c.Time = resume, resume, 0
-		c.State, c.StateAt = nil, 0 // policies that know of other traces know of other ones
+		c.Cut(resume)
 	}
 	m, err := sampler.Restore(n.limits, n.settings, c)
 	if err != nil {
