@@ -146,7 +146,7 @@ func TestRestartsAroundNewPolicies(t *testing.T) {
 			MaxTraceBytes: []uint64{1400, 2000, 0, 900}[i],
 		})
 	}
-	for seed := range uint64(250) {
+	for seed := range uint64(150) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		h := history{log: randomLog(t, rnd, 150), changes: []change{{0, sets[rnd.IntN(len(sets))]}}}
 		for range 1 + rnd.IntN(3) {
@@ -173,7 +173,7 @@ func TestRestartsWithNewWaits(t *testing.T) {
 	limits := Limits{LateWindow: 12_000}
 	for _, text := range []string{mixedPolicies, sharedPolicies} {
 		plan := mustPlan(t, text)
-		for seed := range uint64(250) {
+		for seed := range uint64(100) {
 			rnd := rand.New(rand.NewPCG(seed, 17))
 			settings := func() Settings {
 				return Settings{
