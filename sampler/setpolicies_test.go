@@ -89,12 +89,7 @@ func (h *history) restarted(t testing.TB, limits Limits, rnd *rand.Rand) *outcom
 			var c *Checkpoint
 			from := 0
 			if stored != nil {
-				c = &Checkpoint{}
-				require.NoError(t, c.UnmarshalBinary(stored))
-				for from < len(h.log) && h.log[from].at < c.ReplayFrom {
-					from++
-				}
-				from = min(from, int(c.Resume))
+				c, from = h.readAgain(t, stored)
 			}
 			d.out = newOutcome()
 			d.start(h.inForce(from), c)
@@ -112,6 +107,16 @@ func (h *history) restarted(t testing.TB, limits Limits, rnd *rand.Rand) *outcom
 	}
 	d.end()
 	return d.out
+}
+
+// readAgain returns a stored checkpoint, and from which record on the log is read again.
+func (h *history) readAgain(t testing.TB, stored []byte) (c *Checkpoint, from int) {
+	c = &Checkpoint{}
+	require.NoError(t, c.UnmarshalBinary(stored))
+	for from < len(h.log) && h.log[from].at < c.ReplayFrom {
+		from++
+	}
+	return c, min(from, int(c.Resume))
 }
 
 // take adds what another machine delivered, which must be the same where both did. Who decided is forgotten of a trace that a
@@ -211,13 +216,7 @@ func (h *history) restartedByChange(t testing.TB, limits Limits, rnd *rand.Rand)
 		}
 		if at > 0 && slices.ContainsFunc(h.changes, func(c change) bool { return c.at == at }) {
 			stored, _ := d.m.Checkpoint().MarshalBinary()
-			c := &Checkpoint{}
-			require.NoError(t, c.UnmarshalBinary(stored))
-			from := 0
-			for from < len(h.log) && h.log[from].at < c.ReplayFrom {
-				from++
-			}
-			from = min(from, int(c.Resume))
+			c, from := h.readAgain(t, stored)
 			d.out = newOutcome()
 			d.start(h.inForce(at), c)
 			for i := from; i < at; i++ {
