@@ -81,8 +81,14 @@ func FuzzCheckpoint(f *testing.F) {
 		require.NoError(t, again.UnmarshalBinary(out))
 		require.Equal(t, c, again)
 		limits, s := mixed(t)
-		_, err = Restore(limits, s, &c)
+		m, err := Restore(limits, s, &c)
 		require.NoError(t, err)
+		_ = m.Record(0, 1_000_000, []byte("garbage"))
+		m.Skip(c.Next)
+		m.Tick(2_000_000)
+		b, err = m.Checkpoint().MarshalBinary()
+		require.NoError(t, err)
+		require.NoError(t, again.UnmarshalBinary(b), "what was written is refused")
 	})
 }
 

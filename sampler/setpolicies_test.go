@@ -158,16 +158,19 @@ func TestRestartsAroundNewPolicies(t *testing.T) {
 			h.changes = append(h.changes, change{1 + rnd.IntN(len(h.log)-1), sets[rnd.IntN(len(sets))]})
 		}
 		slices.SortFunc(h.changes, func(a, b change) int { return a.at - b.at })
-		want := h.undisturbed(t, limits)
-		got := h.restarted(t, limits, rnd)
-		for l := range got.late { // a late copy can come twice (docs/adr/002)
-			if !want.late[l] && want.delivered(l) {
-				delete(got.late, l)
-			}
+		compareHistories(t, &h, fmt.Sprintf("seed %d", seed), h.undisturbed(t, limits), h.restarted(t, limits, rnd))
+	}
+}
+
+func compareHistories(t *testing.T, h *history, name string, want, got *outcome) {
+	t.Helper()
+	for l := range got.late { // a late copy can come twice (docs/adr/002)
+		if !want.late[l] && want.delivered(l) {
+			delete(got.late, l)
 		}
-		if w, g := want.String(), got.String(); w != g {
-			t.Fatalf("seed %d, changes at %v: deliveries differ:\n%s", seed, places(h.changes), diff(w, g))
-		}
+	}
+	if w, g := want.String(), got.String(); w != g {
+		t.Fatalf("%s, changes at %v: deliveries differ:\n%s", name, places(h.changes), diff(w, g))
 	}
 }
 
@@ -189,16 +192,7 @@ func TestRestartsWithNewWaits(t *testing.T) {
 			for at := rnd.IntN(40); at < len(h.log); at += 1 + rnd.IntN(40) {
 				h.changes = append(h.changes, change{at + 1, settings()})
 			}
-			want := h.undisturbed(t, limits)
-			got := h.restartedByChange(t, limits, rnd)
-			for l := range got.late { // a late copy can come twice (docs/adr/002)
-				if !want.late[l] && want.delivered(l) {
-					delete(got.late, l)
-				}
-			}
-			if w, g := want.String(), got.String(); w != g {
-				t.Fatalf("%s\nseed %d, changes at %v: deliveries differ:\n%s", text, seed, places(h.changes), diff(w, g))
-			}
+			compareHistories(t, &h, fmt.Sprintf("%s\nseed %d", text, seed), h.undisturbed(t, limits), h.restartedByChange(t, limits, rnd))
 		}
 	}
 }

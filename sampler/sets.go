@@ -49,7 +49,9 @@ func (m *Machine) follow(at Resume) {
 	for len(m.rules.pending) > 0 && m.rules.pending[0].From <= at {
 		r := m.rules.pending[0]
 		m.rules.pending = m.rules.pending[1:]
-		m.advance(r.Since)
+		if r.Since > m.tau { // it is not known of settings that are new with the restart
+			m.advance(r.Since)
+		}
 		m.swap(r)
 	}
 }
