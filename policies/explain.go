@@ -108,7 +108,7 @@ func (m *Matcher) saw(p *Policy, spans []Seen) string {
 	case *ottlCondition:
 		return m.sawErrors(r, spans)
 	case *forceRule:
-		return "decided at " + inUTC(e.trace.Due)
+		return "decided at " + inUTC(e.trace.Now)
 	}
 	switch g := p.gate.(type) {
 	case valveGate:
@@ -209,7 +209,7 @@ func (m *Matcher) sawErrors(r *ottlCondition, spans []Seen) string {
 		if s.ResourceHeader == nil {
 			return ""
 		}
-		m.view.Set(s.ResourceHeader, s.ScopeHeader, s.Span.Raw, m.e.trace.Due)
+		m.view.Set(s.ResourceHeader, s.ScopeHeader, s.Span.Raw, m.e.trace.Now)
 		if _, err := r.condition.Match(m.view); err != nil {
 			if erred++; erred == 1 {
 				text = err.Error()

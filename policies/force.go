@@ -8,7 +8,7 @@ import (
 // forceRule keeps what all policies within pass, whatever drop policies say, for a limited time.
 type forceRule struct {
 	within      []Policy
-	from, until int64 // Unix milliseconds of partition time at the decision; from is included
+	from, until int64 // Unix milliseconds, by the timestamps of the log, at the decision; from is included
 }
 
 func readForce(m *mapping) rule {
@@ -48,13 +48,13 @@ type timedGate struct {
 }
 
 func (g *timedGate) open(e *evaluation) answer {
-	if due := e.trace.Due; due < g.from || due >= g.until {
+	if now := e.trace.Now; now < g.from || now >= g.until {
 		return no
 	}
 	return g.within.open(e)
 }
 
-// A Term is when a force policy is in force, in Unix milliseconds of partition time: from From, and before Until.
+// A Term is when a force policy is in force, in Unix milliseconds by the timestamps of the log: from From, and before Until.
 type Term struct{ From, Until int64 }
 
 // Terms returns those of the force policies in the list, by name.

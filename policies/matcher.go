@@ -26,7 +26,7 @@ func (m *Matcher) Plan() *Plan { return m.plan }
 type Context struct {
 	Resource, Scope []byte   // headers, as wire.Walk gives them; only OTTL and strict bytes_limiting look at them
 	Matches         []uint64 // what MatchResource left for the resource; MatchSpan may note there what else it found out of it
-	Now             int64    // partition time, Unix milliseconds
+	Now             int64    // timestamp of its record, Unix milliseconds
 
 	// ResourceNo and ScopeNo tell the ResourceSpans and ScopeSpans messages of a trace apart, also those with equal headers. They
 	// grow: each message has a number above those of the messages that begin before it.
@@ -98,7 +98,7 @@ func (m *Matcher) Rescues(s *wire.Span, c *Context, bytes int) int {
 	m.MatchSpan(s, c, m.late)
 	t := Trace{
 		ID: s.TraceID, Randomness: Randomness(s.TraceID), Spans: 1, Bytes: uint64(bytes), Start: s.Start, End: s.End,
-		Matches: m.late, HasRoot: s.Root(), Due: c.Now,
+		Matches: m.late, HasRoot: s.Root(), Now: c.Now,
 	}
 	m.e.look(&t)
 	defer func() { m.e.trace = nil }()

@@ -220,7 +220,7 @@ func (tt *testTrace) run(m *Matcher, v *Verdict) *Trace {
 
 // gather passes the spans of a trace through a matcher.
 func (tt *testTrace) gather(m *Matcher) *Trace {
-	t := &Trace{ID: tt.id, Randomness: tt.random(), Explicit: tt.explicit, Due: tt.due, Matches: make([]uint64, m.plan.Words())}
+	t := &Trace{ID: tt.id, Randomness: tt.random(), Explicit: tt.explicit, Due: tt.due, Now: tt.due, Matches: make([]uint64, m.plan.Words())}
 	for _, l := range tt.lines {
 		if l.resource { // also one without spans
 			c := make([]uint64, m.plan.Words())

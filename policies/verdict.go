@@ -13,7 +13,8 @@ type Trace struct {
 	Start, End uint64   // smallest start and largest end of its spans, Unix nanoseconds; 0: none known
 	Matches    []uint64 // what MatchSpan left; Plan.Words words
 	Shape      []byte   // what Plan.ShapeOf told of its spans, one after the other
-	Due        int64    // partition time of the decision, Unix milliseconds
+	Due        int64    // partition time of the decision, milliseconds
+	Now        int64    // time of day of the decision by the timestamps of the log, Unix milliseconds: for what is said in absolute time
 	HasRoot    bool     // a span without parent is among its spans
 }
 

@@ -39,13 +39,21 @@ func (m *Machine) check() {
 	if st.Records%100 != 0 {
 		return
 	}
+	keys := make(map[DeliveredKey]bool, m.queue.end-m.queue.first)
+	for n := m.queue.first; n < m.queue.end; n++ {
+		k := m.queue.at(n).key()
+		if keys[k] {
+			panic(fmt.Sprintf("two deliveries are called %+v: what is acknowledged of one would be taken for the other", k))
+		}
+		keys[k] = true
+	}
 	inLists, pages, inFlight := 0, 0, uint64(0)
 	for _, b := range m.deadlines.byTime {
 		prev := uint32(0)
 		for ref := m.deadlines.buckets[b].head; ref != 0; {
 			t := m.traces.Trace(buffer.Ref(ref))
-			if t.Prev != prev || t.Deadline <= m.tau {
-				panic(fmt.Sprintf("trace %x in the list of deadline %d at %d: broken link or overdue", t.ID, t.Deadline, m.tau))
+			if t.Prev != prev || t.Deadline <= m.clock.now {
+				panic(fmt.Sprintf("trace %x in the list of deadline %d at %d: broken link or overdue", t.ID, t.Deadline, m.clock.now))
 			}
 			pages += buffer.PagesFor(t.Stored) + buffer.PagesFor(uint64(t.Shaped))
 			if !t.Rebuilt {

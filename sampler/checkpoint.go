@@ -17,11 +17,9 @@ type Checkpoint struct {
 	// Resume is the place before which everything is settled. It is what the consumer group commits, AFTER the checkpoint
 	// is stored.
 	Resume Resume
-	// Time is the partition time at Resume, in Unix milliseconds.
-	Time int64
-	// ReplayFrom is the time to read the log from: the first record whose timestamp is not smaller. What lies between it
-	// and Resume is read to recognise late spans, not to deliver again.
-	ReplayFrom int64
+	// ReplayFrom is where to read the log from. What lies between it and Resume is read to recognise late spans, not to deliver
+	// again. It is a place and not a time: what the clocks of brokers say is not needed to find it.
+	ReplayFrom Start
 	// Next is the place up to which the log was read. Traces that begin before it are decided by the rules below even if the
 	// configuration has changed since, as they would have been.
 	Next Resume
@@ -39,21 +37,41 @@ type Checkpoint struct {
 	// then. Decisions due later are made again from it. It is empty if there are no such policies.
 	State   []byte
 	StateAt int64
+	// Unsure is the partition time before which a trace that begins may be the rest of one whose decision nobody remembers: see
+	// Machine.Lost. math.MinInt64 if there is none.
+	Unsure int64
 }
 
 // DeliveredKey names a delivery independently of the process that made it: a trace by its first offset, late
-// spans by the offset of their record.
+// spans by the offset of their record, each with what kind of delivery it is.
+//
+// The kind is needed in full. Say that late spans a2 and a3 of a dropped trace stand in one record, and a3 is an error that
+// rescue_on wants:
+//
+//  1. a2 is delivered to the route for what is dropped, a3 to that for what is kept: two deliveries of one trace and one record.
+//  2. The backend of the latter acknowledges. A checkpoint is stored, the node is killed.
+//  3. Read again, the record gives both deliveries again. If the key that the checkpoint has meant both, neither would be sent, and
+//     a2 would be lost.
+//
+// Within a kind they cannot be two: a decision holds for the whole record, and turns from dropped to kept once.
 type DeliveredKey struct {
 	Offset Offset
 	ID     wire.TraceID
-	Late   bool
+	Kind   DeliveryKind
 }
 
+// DeliveryKind tells the deliveries of one trace and record apart.
+type DeliveryKind uint8
+
+const (
+	Decided     DeliveryKind = iota // a trace, when it is decided
+	LateDropped                     // late spans of a dropped trace
+	LateKept                        // late spans of a kept trace
+	kinds
+)
+
 func (k DeliveredKey) compare(o DeliveredKey) int {
-	if c := cmp.Compare(k.Offset, o.Offset); c != 0 {
-		return c
-	}
-	return bytes.Compare(k.ID[:], o.ID[:])
+	return cmp.Or(cmp.Compare(k.Offset, o.Offset), bytes.Compare(k.ID[:], o.ID[:]), cmp.Compare(k.Kind, o.Kind))
 }
 
 // LongTrace is the decision of a trace that outlives the replayed part of the log.
@@ -75,7 +93,7 @@ func longTrace(d *buffer.Decided) LongTrace {
 }
 
 // checkpointVersion is the first byte of the encoding. A reader refuses versions that it does not know.
-const checkpointVersion = 3
+const checkpointVersion = 4
 
 // maxDelivered bounds the delivered set, which with the rest stays below the 8 MiB of the topic. Deliveries
 // left out are delivered once more after a crash.
@@ -92,24 +110,22 @@ func (c *Checkpoint) MarshalBinary() ([]byte, error) {
 	b := make([]byte, 0, 64+len(c.Delivered)*21+len(c.Long)*32+len(c.State))
 	b = append(b, checkpointVersion)
 	b = binary.AppendUvarint(b, uint64(c.Resume))
-	b = binary.AppendVarint(b, c.Time)
-	b = binary.AppendVarint(b, c.ReplayFrom)
+	b = c.ReplayFrom.append(b)
 	b = binary.AppendUvarint(b, uint64(c.Next-c.Resume))
+	b = binary.AppendVarint(b, c.Unsure)
 	b = binary.LittleEndian.AppendUint64(b, c.Policies)
 	b = binary.AppendUvarint(b, uint64(len(c.Rules)))
 	for _, r := range c.Rules {
 		b = binary.AppendVarint(binary.AppendUvarint(b, uint64(r.From)), r.Since)
-		for _, v := range []uint64{uint64(r.DecisionWait), uint64(r.RootWait), r.MaxTraceBytes, uint64(r.Tick)} {
+		for _, v := range []uint64{
+			uint64(r.DecisionWait), uint64(r.RootWait), r.MaxTraceBytes, uint64(r.Tick), uint64(r.LateWindow), uint64(r.Hold),
+		} {
 			b = binary.AppendUvarint(b, v)
 		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.Delivered)))
 	for _, d := range c.Delivered {
-		v := uint64(d.Offset-Offset(c.Resume)) << 1
-		if d.Late {
-			v |= 1
-		}
-		b = binary.AppendUvarint(b, v)
+		b = binary.AppendUvarint(b, uint64(d.Offset-Offset(c.Resume))<<2|uint64(d.Kind))
 		b = append(b, d.ID[:]...)
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.Long)))
@@ -139,15 +155,15 @@ func (c *Checkpoint) UnmarshalBinary(b []byte) error {
 	if v := d.byte(); d.bad || v != checkpointVersion {
 		return fmt.Errorf("%w: unknown version %d", ErrCheckpoint, v)
 	}
-	*c = Checkpoint{
-		Resume:     Resume(d.uvarint()),
-		Time:       d.varint(),
-		ReplayFrom: d.varint(),
-	}
+	*c = Checkpoint{Resume: Resume(d.uvarint()), ReplayFrom: d.start()}
 	c.Next = c.Resume + Resume(d.uvarint())
+	c.Unsure = d.varint()
 	c.Policies = d.uint64()
-	for n := d.count(6); n > 0; n-- {
-		r := Rules{Resume(d.uvarint()), d.varint(), int64(d.uvarint()), int64(d.uvarint()), d.uvarint(), int64(d.uvarint())}
+	for n := d.count(8); n > 0; n-- {
+		r := Rules{
+			Resume(d.uvarint()), d.varint(), int64(d.uvarint()), int64(d.uvarint()), d.uvarint(), int64(d.uvarint()), int64(d.uvarint()),
+			int64(d.uvarint()),
+		}
 		if r.isBad() || len(c.Rules) > 0 && r.From <= c.Rules[len(c.Rules)-1].From {
 			d.bad = true
 		}
@@ -155,7 +171,11 @@ func (c *Checkpoint) UnmarshalBinary(b []byte) error {
 	}
 	for n := d.count(17); n > 0; n-- {
 		v := d.uvarint()
-		c.Delivered = append(c.Delivered, DeliveredKey{Offset(c.Resume) + Offset(v>>1), d.id(), v&1 != 0})
+		k := DeliveredKey{Offset(c.Resume) + Offset(v>>2), d.id(), DeliveryKind(v & 3)}
+		if k.Kind >= kinds {
+			d.bad = true
+		}
+		c.Delivered = append(c.Delivered, k)
 	}
 	for n := d.count(18); n > 0; n-- {
 		l := LongTrace{ID: d.id()}
@@ -173,7 +193,7 @@ func (c *Checkpoint) UnmarshalBinary(b []byte) error {
 	if n := d.count(1); n > 0 {
 		c.State = bytes.Clone(d.take(n))
 	}
-	if d.bad || len(d.b) != 0 || c.Resume < 0 || c.Next < c.Resume || len(c.Rules) == 0 {
+	if d.bad || len(d.b) != 0 || c.Resume < 0 || c.Next < c.Resume || c.ReplayFrom.Offset > c.Resume || len(c.Rules) == 0 {
 		return fmt.Errorf("%w: damaged (%d bytes)", ErrCheckpoint, len(b))
 	}
 	return nil

@@ -33,7 +33,7 @@ func (m *Machine) settleDue() {
 func (m *Machine) trace(t *buffer.Trace, s *policySet, due int64) policies.Trace {
 	v := policies.Trace{
 		ID: t.ID, Randomness: t.Randomness, Head: head(t), Explicit: t.Explicit, Spans: uint64(t.Spans), Bytes: t.SpanBytes, Start: t.Start, End: t.End,
-		Matches: s.words.At(t.Matches), Due: due, HasRoot: t.HasRoot,
+		Matches: s.words.At(t.Matches), Due: due, Now: m.clock.stamped(due), HasRoot: t.HasRoot,
 	}
 	if s.Plan.Strict() {
 		v.Spans += uint64(t.Repeats)
@@ -61,7 +61,7 @@ func (m *Machine) decide(ref buffer.Ref) {
 	v := &s.verdict
 	due := t.Deadline
 	if t.Early && s.isAlone() {
-		due = m.tau
+		due = m.clock.now
 	}
 	covered, competed := m.snapshots.covers(due), -1
 	switch {
@@ -84,12 +84,19 @@ func (m *Machine) decide(ref buffer.Ref) {
 		v.Keep, v.Dropped, v.Probability, v.Sole = l.Kept, l.Dropped, l.Share, false
 		clear(v.Matched) // nobody remembers what did
 	}
+	if !keep && !v.Dropped && m.mayBeRest(t) {
+		keep, policy, share = true, 0, 1
+		v.Keep, v.Probability, v.Sole = true, 1, false
+		if !t.Rebuilt {
+			m.stats.UnsureTraces++
+		}
+	}
 	if !t.Rebuilt {
 		m.countDecision(t, s, policy)
 		switch {
 		case !keep && !m.limits.DeliverDropped:
 			m.queue.set(t.Seq, settled)
-		case m.wasDelivered(DeliveredKey{Offset(t.FirstOffset), t.ID, false}):
+		case m.wasDelivered(DeliveredKey{Offset(t.FirstOffset), t.ID, Decided}):
 			m.queue.set(t.Seq, delivered)
 		default:
 			m.deliver(t, s, policy, competed)
@@ -113,7 +120,7 @@ func (m *Machine) countDecision(t *buffer.Trace, s *policySet, policy uint32) {
 	if !t.HasRoot {
 		st.RootlessTraces++
 	}
-	waited := m.tau - t.FirstTime
+	waited := m.clock.now - t.FirstTime
 	if !t.Early {
 		waited = t.Deadline - t.FirstTime // when it was due, whenever the log told that the time had come
 	}
@@ -200,8 +207,12 @@ func (m *Machine) deliver(t *buffer.Trace, s *policySet, policy uint32, competed
 
 // deliverLate hands out the late spans that one record had for a trace.
 func (m *Machine) deliverLate(g *gathered) {
-	seq := m.queue.add(item{id: g.id, offset: m.rec.offset, time: m.tau, late: true})
-	if m.wasDelivered(DeliveredKey{m.rec.offset, g.id, true}) {
+	it := item{id: g.id, offset: m.rec.offset, time: m.clock.now, kind: LateDropped}
+	if g.kept {
+		it.kind = LateKept
+	}
+	seq := m.queue.add(it)
+	if m.wasDelivered(it.key()) {
 		m.queue.set(seq, delivered)
 	} else {
 		d := Delivery{

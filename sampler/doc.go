@@ -1,13 +1,13 @@
 // Package sampler is the partition machine: it turns the records of one Kafka partition into decisions about traces.
 //
-//	Record, Tick ──► time ──► deadlines ──► decide ──► Effects.Deliveries ──► (backends)
-//	     │                                    ▲                                   │
-//	     └──► spans ──► buffer.Map ───────────┘        Resume, Checkpoint ◄── Ack ┘
+//	Record ──► clock ──► deadlines ──► decide ──► Effects.Deliveries ──► (backends)
+//	   │                                  ▲                                   │
+//	   └──► spans ──► buffer.Map ─────────┘        Resume, Checkpoint ◄── Ack ┘
 //
 // It promises:
 //
-//   - Repeatable decisions. The same records under the same settings give the same deliveries, whatever the sizes of batches,
-//     whenever ticks come, however often the machine is stopped, restored from a checkpoint and fed the log again.
+//   - Repeatable decisions. The same records under the same settings give the same deliveries, whatever the sizes of batches and
+//     whatever the clocks say, however often the machine is stopped, restored from a checkpoint and fed the log again.
 //   - Nothing is settled early. Resume never passes a trace that is undecided, or kept and not acknowledged.
 //   - The ledger balances after every input (see Stats).
 //
@@ -17,7 +17,7 @@
 //
 //	m := sampler.New(limits, settings)            // or sampler.Restore with the newest checkpoint,
 //	for each record from the place to read from {  // Resume, or ReplayFrom after Restore
-//		m.Record(offset, timestamp, value)         // or m.Tick(t): the log holds nothing earlier than t
+//		m.Record(offset, timestamp, value)         // without spans it only says that time passes
 //		send m.Effects().Deliveries to the backends; m.Clear()
 //		m.Ack(seq) for what they have acknowledged
 //		now and then: store m.Checkpoint(), THEN commit its Resume
@@ -25,9 +25,9 @@
 //
 // # Time
 //
-// Partition time is the largest record timestamp seen; it never goes back. Before a record is applied, the deadlines that its
-// timestamp reaches fire, in order of deadline and then of creation. Tick moves time when the log is idle, and is only a
-// promise about the log: the next record would have fired the same deadlines before it was applied.
+// Partition time comes from the timestamps of records, none of which is trusted: see clock. It never goes back, and moves by at most a
+// step a record. Before a record is applied, the deadlines that time has reached fire, in order of deadline and then of creation. When
+// nothing comes while something waits, the owner of the partition appends a record without spans.
 //
 // # Life of a trace
 //
@@ -38,8 +38,8 @@
 //
 // # Why a restart repeats the decisions
 //
-// Let R be the resume offset of a checkpoint and t the partition time there. Reading begins at the first record of time
-// t-LateWindow-DecisionWait. Every decision that can still matter at R had a span since t-LateWindow; if its
+// Let R be the resume offset of a checkpoint and t the partition time there. Reading begins at a place that time had not passed
+// at t-LateWindow-DecisionWait, with the time and the clocks of then. Every decision that can still matter at R had a span since t-LateWindow; if its
 // trace began after the beginning of the reading, all spans that decided it are read again. If it began before, it has lived
 // longer than DecisionWait, was decided before the checkpoint, and is in Checkpoint.Long. What began before R is settled and is
 // only rebuilt; what began at R or later is decided again and delivered, unless Checkpoint.Delivered has it.

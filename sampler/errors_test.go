@@ -51,7 +51,7 @@ func TestErrorsOfConditionsAreCountedOnce(t *testing.T) {
 	}
 	erred, failed = counts(m)
 	require.Equal(t, [4]uint64{}, [4]uint64{erred[0], erred[1], failed[0], failed[1]}, "what was settled is decided again, and not counted")
-	m.Tick(130_000)
+	until(m, 130_000)
 	erred, _ = counts(m)
 	require.Equal(t, [2]uint64{1, 1}, erred, "d")
 }

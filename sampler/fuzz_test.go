@@ -50,10 +50,10 @@ func FuzzRecord(f *testing.F) {
 func FuzzCheckpoint(f *testing.F) {
 	for seed := range uint64(4) {
 		rnd := rand.New(rand.NewPCG(seed, 8))
-		c := Checkpoint{Resume: Resume(rnd.Int64N(1 << 40)), Time: rnd.Int64(), ReplayFrom: rnd.Int64() - rnd.Int64(), Policies: rnd.Uint64(), Rules: randomRules(rnd)}
+		c := Checkpoint{Resume: 1<<20 + Resume(rnd.Int64N(1<<40)), ReplayFrom: randomStart(rnd), Unsure: rnd.Int64() - rnd.Int64(), Policies: rnd.Uint64(), Rules: randomRules(rnd)}
 		c.Next = c.Resume + Resume(rnd.Int64N(1000))
 		for range rnd.IntN(5) {
-			c.Delivered = append(c.Delivered, DeliveredKey{Offset(c.Resume) + Offset(rnd.IntN(1000)), [16]byte{byte(rnd.Uint32())}, rnd.IntN(2) == 0})
+			c.Delivered = append(c.Delivered, DeliveredKey{Offset(c.Resume) + Offset(rnd.IntN(1000)), [16]byte{byte(rnd.Uint32())}, DeliveryKind(rnd.IntN(3))})
 			c.Long = append(c.Long, LongTrace{[16]byte{byte(rnd.Uint32())}, rnd.Int64(), rnd.IntN(2) == 0, rnd.Uint32N(100), 0, rnd.IntN(2) == 0, rnd.IntN(2) == 0, rnd.IntN(2) == 0})
 			if l := &c.Long[len(c.Long)-1]; l.Kept {
 				l.Share = 1 - rnd.Float64()
@@ -68,7 +68,7 @@ func FuzzCheckpoint(f *testing.F) {
 		f.Add(b)
 		f.Add(b[:len(b)/2])
 	}
-	f.Add([]byte{3})
+	f.Add([]byte{4})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var c Checkpoint
 		if err := c.UnmarshalBinary(b); err != nil {
@@ -85,17 +85,25 @@ func FuzzCheckpoint(f *testing.F) {
 		require.NoError(t, err)
 		_ = m.Record(0, 1_000_000, []byte("garbage"))
 		m.Skip(c.Next)
-		m.Tick(2_000_000)
+		_ = m.Record(Offset(m.Next()), 2_000_000, nil)
 		b, err = m.Checkpoint().MarshalBinary()
 		require.NoError(t, err)
 		require.NoError(t, again.UnmarshalBinary(b), "what was written is refused")
 	})
 }
 
+func randomStart(rnd *rand.Rand) Start {
+	var c clock
+	for range rnd.IntN(6) {
+		c.advance(rnd.Int64N(1<<41) * rnd.Int64N(3))
+	}
+	return Start{Resume(rnd.Int64N(1 << 20)), c.now + rnd.Int64N(maxStep), c, rnd.Int64() - rnd.Int64()}
+}
+
 func randomRules(rnd *rand.Rand) (list []Rules) {
 	from := Resume(0)
 	for range 1 + rnd.IntN(3) {
-		list = append(list, Rules{from, rnd.Int64(), 1 + rnd.Int64N(1e6), rnd.Int64N(1e6), rnd.Uint64(), []int64{1, 1000}[rnd.IntN(2)]})
+		list = append(list, Rules{from, rnd.Int64(), 1 + rnd.Int64N(1e6), rnd.Int64N(1e6), rnd.Uint64(), []int64{1, 1000}[rnd.IntN(2)], rnd.Int64N(1e6), rnd.Int64N(1e6)})
 		from += 1 + Resume(rnd.Int64N(1000))
 	}
 	return list

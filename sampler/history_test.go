@@ -58,7 +58,7 @@ func decisions(t *testing.T, log []logRecord) string {
 		require.NoError(t, m.Record(Offset(i), r.at, r.value))
 		take()
 	}
-	m.Tick(1 << 41)
+	m.Elapse(1 << 30)
 	take()
 	return b.String()
 }

@@ -12,12 +12,15 @@ import (
 type Machine struct {
 	limits   Limits
 	settings Settings
-	tau      int64 // partition time; math.MinInt64 before the first input
+	clock    clock
+	stamp    int64 // of the record that is applied, Unix milliseconds
 	next     Resume
+	// dead: decisions about traces whose last span came at or before it hold no more. It never goes back.
+	dead int64
 
-	// resumed: what lies before it is settled and is read only to rebuild memory. resumedAt is the partition time there.
-	resumed   Resume
-	resumedAt int64
+	// resumed: what lies before it is settled and is read only to rebuild memory.
+	resumed  Resume
+	restored *Checkpoint // until the first record after a restart
 	// until: traces that begin before it began before the restart and are decided by the rules of then.
 	until     Resume
 	delivered map[DeliveredKey]struct{} // from the checkpoint: decided again, not delivered again
@@ -33,6 +36,8 @@ type Machine struct {
 	maxWait int64 // the longest wait of any set so far, and of those before a restart
 
 	snapshots memory
+	starts    starts
+	unsure    int64 // traces that begin before this partition time may be the rest of traces that nobody remembers
 
 	long    []wire.TraceID // decided traces that outlived maxWait
 	rescued []rescue       // not before the resume offset
@@ -61,7 +66,7 @@ func New(l Limits, s Settings) (*Machine, error) {
 	if err := s.validate(&l); err != nil {
 		return nil, err
 	}
-	return newMachine(l, s, s.rules(0)), nil
+	return newMachine(l, s, s.rules(&l, 0)), nil
 }
 
 func newMachine(l Limits, s Settings, r Rules) *Machine {
@@ -74,7 +79,8 @@ func newMachine(l Limits, s Settings, r Rules) *Machine {
 	m := &Machine{
 		limits:   l,
 		settings: s,
-		tau:      math.MinInt64,
+		dead:     math.MinInt64,
+		unsure:   math.MinInt64,
 		traces:   buffer.NewMap(l.Slabs, l.Seed),
 		policyNo: map[string]uint32{"": 0},
 		swept:    math.MinInt64,
@@ -92,12 +98,13 @@ func newMachine(l Limits, s Settings, r Rules) *Machine {
 // Release gives the memory for spans back. The machine may not be used afterwards.
 func (m *Machine) Release() { m.traces.Pages.Release() }
 
-// Record applies the record at an offset. The timestamp is the record's, in Unix milliseconds. Offsets must grow. The error
-// tells why the record as a whole could not be decoded; time and the resume offset have moved over it all the same, and
-// the runner reports it to the rejected topic. value is not kept.
+// Record applies the record at an offset. The timestamp is the record's, in Unix milliseconds, and may be anything: see clock. Offsets
+// must grow. A record without spans is a tick: it says that time passes. The error tells why the record as a whole could not be
+// decoded; time and the resume offset have moved over it all the same, and the runner reports it to the rejected topic. value
+// is not kept.
 func (m *Machine) Record(o Offset, timestamp int64, value []byte) error {
-	m.pass(o)
-	m.advance(timestamp)
+	m.reach(o, timestamp)
+	m.fire(math.MaxInt)
 	m.stats.Records++
 	r := &m.rec
 	r.begin(o)
@@ -111,10 +118,13 @@ func (m *Machine) Record(o Offset, timestamp int64, value []byte) error {
 	return err
 }
 
-// Tick tells that the log holds no record with a timestamp before t (Unix milliseconds) that was not passed to Record.
-func (m *Machine) Tick(t int64) {
-	m.pass(Offset(m.next))
-	m.advance(t)
+// Elapse lets partition time pass, in milliseconds, for traces that are in no log: those of a file or a test. A node must not call
+// it, because nobody who reads the log again would know of it. There must have been a record.
+func (m *Machine) Elapse(d int64) {
+	m.clock.elapse(d)
+	m.stamp += d
+	m.forgetUntil()
+	m.fire(math.MaxInt)
 	m.check()
 }
 
@@ -150,8 +160,12 @@ func (m *Machine) Clear() {
 // Next returns the place behind the last record.
 func (m *Machine) Next() Resume { return m.next }
 
-// Time returns the partition time in Unix milliseconds, and false before the first input.
-func (m *Machine) Time() (int64, bool) { return m.tau, m.tau != math.MinInt64 }
+// Time returns the partition time in Unix milliseconds, and false before the first record.
+func (m *Machine) Time() (int64, bool) { return m.clock.now, m.clock.set }
+
+// Ahead returns how far the stamps of the log are ahead of partition time at present, in milliseconds: what the clocks of brokers have
+// leapt since the machine began. It is negative if they fell back.
+func (m *Machine) Ahead() int64 { return -m.clock.known[0].ahead }
 
 // Resume returns the place before which everything is settled.
 func (m *Machine) Resume() Resume {
@@ -164,7 +178,7 @@ func (m *Machine) resume() (Resume, int64) {
 		return Resume(it.offset), it.time
 	}
 	// While settled traces are rebuilt the machine reads what lies before the resume offset it was given.
-	return max(m.next, m.resumed), m.tau
+	return max(m.next, m.resumed), m.now()
 }
 
 // Rebuilding reports whether the machine still reads what was settled before the restart. A checkpoint taken meanwhile
@@ -189,25 +203,45 @@ func (m *Machine) Stats() Stats {
 	return s
 }
 
-// latestTime is the year 37,000. Producers may stamp records with anything; sums with it must not overflow.
-const latestTime = 1 << 50
-
-// advance moves partition time and fires the deadlines it reaches.
-func (m *Machine) advance(t int64) {
-	m.fire(t, math.MaxInt)
+// now returns the partition time; math.MinInt64 before the first record.
+func (m *Machine) now() int64 {
+	if !m.clock.set {
+		return math.MinInt64
+	}
+	return m.clock.now
 }
+
+// reach moves reading to the record at an offset, and time to where its stamp takes it.
+func (m *Machine) reach(o Offset, timestamp int64) {
+	m.restored = nil
+	m.follow(Resume(o))
+	before := Start{Offset: Resume(o), before: m.clock, dead: m.dead}
+	switch m.clock.advance(timestamp) {
+	case leapt:
+		m.stats.TimeLeaps++
+	case fell:
+		m.stats.TimeFalls++
+	}
+	m.stamp = min(max(timestamp, 0), latestTime)
+	m.forgetUntil()
+	before.Time = m.clock.now
+	m.starts.note(m, before)
+}
+
+// forgetUntil lets decisions expire whose window is over. Whether a decision still holds is asked of dead, never of its being in the map
+// and never of the window alone: a window that was short for a while has ended decisions for good.
+func (m *Machine) forgetUntil() { m.dead = max(m.dead, m.clock.now-m.rules.active().LateWindow) }
 
 // Fire does a part of what Record at this offset and timestamp would do first: it moves time and decides traces that are due, until their
 // payloads have some bytes together. It reports whether more are due: then the runner hands out what there is, and calls it
-// again. Without it a jump in time, as after an outage, would hand out everything at once. A Record or Tick does the rest in any case.
+// again. Without it a jump in time, as after an outage, would hand out everything at once. A Record does the rest in any case.
 func (m *Machine) Fire(o Offset, timestamp int64, bytes int) (more bool) {
-	m.pass(o)
-	return m.fire(timestamp, bytes)
+	m.reach(o, timestamp)
+	return m.fire(bytes)
 }
 
-func (m *Machine) fire(t int64, bytes int) (more bool) {
-	t = min(max(t, 0), latestTime)
-	m.tau = max(m.tau, t)
+// fire decides what is due.
+func (m *Machine) fire(bytes int) (more bool) {
 	m.snapshots.begin(m)
 	handed := len(m.fx.Deliveries)
 	for {
@@ -220,23 +254,22 @@ func (m *Machine) fire(t int64, bytes int) (more bool) {
 			}
 			m.decide(m.due[m.dueNext])
 		}
-		if !m.deadlines.due(m.tau) {
+		if !m.deadlines.due(m.clock.now) {
 			break
 		}
 		m.snapshots.before(m, m.deadlines.next())
 		m.due, m.dueNext = m.deadlines.pop(m.due[:0]), 0
 		m.settleDue()
 	}
-	m.snapshots.before(m, m.tau+1)
+	m.snapshots.before(m, m.clock.now+1)
 	m.forgetExpired()
-	if m.tau >= m.swept+1000 || m.swept == math.MinInt64 {
+	if m.clock.now >= m.swept+1000 || m.swept == math.MinInt64 {
 		m.sweep()
 	}
 	return false
 }
 
-// forgetExpired frees decisions whose window has passed. Whether a decision still holds is asked of its LastSeen, never of
-// its being in the map, so it does not matter when this happens.
+// forgetExpired frees decisions that hold no more. It does not matter when this happens.
 func (m *Machine) forgetExpired() {
 	for ref := m.traces.Oldest(); ref != 0; ref = m.traces.Oldest() {
 		d := m.traces.Decision(ref)
@@ -258,20 +291,20 @@ func (m *Machine) forgetExpired() {
 	}
 }
 
-func (m *Machine) expired(d *buffer.Decided) bool { return m.tau >= d.LastSeen+m.limits.LateWindow }
+func (m *Machine) expired(d *buffer.Decided) bool { return d.LastSeen <= m.dead }
 
 // sweep frees headers and pages that nothing uses any more.
 func (m *Machine) sweep() {
-	m.swept = m.tau
-	m.traces.Headers.Expire(m.tau, func(id uint32) {
+	m.swept = m.clock.now
+	m.traces.Headers.Expire(m.clock.now, func(id uint32) {
 		for _, s := range m.sets {
 			if s != nil && int(id) < len(s.known) {
 				s.known[id] = false
 			}
 		}
 	})
-	if m.tau >= m.trimmed+10_000 || m.trimmed == math.MinInt64 {
-		m.trimmed = m.tau
+	if m.clock.now >= m.trimmed+10_000 || m.trimmed == math.MinInt64 {
+		m.trimmed = m.clock.now
 		m.traces.Trim()
 		m.queue.trim()
 	}

@@ -46,14 +46,14 @@ func (h *memory) begin(m *Machine) {
 	}
 	h.began = true
 	if m.active.Plan.Stateful() && len(h.taken) == 0 {
-		h.taken = append(h.taken, snapshot{m.tau, m.tau, m.active.matcher.AppendState(nil)})
+		h.taken = append(h.taken, snapshot{m.clock.now, m.clock.now, m.active.matcher.AppendState(nil)})
 	}
 }
 
 // use takes a first snapshot when policies come into force that depend on other traces, and those before did not.
 func (h *memory) use(m *Machine) {
 	if h.began && len(h.taken) == 0 && m.active.Plan.Stateful() {
-		h.taken = append(h.taken, snapshot{m.tau, m.tau - 2*m.maxWait, m.active.matcher.AppendState(nil)})
+		h.taken = append(h.taken, snapshot{m.clock.now, m.clock.now - 2*m.maxWait, m.active.matcher.AppendState(nil)})
 	}
 }
 
@@ -62,7 +62,7 @@ func (h *memory) before(m *Machine, t int64) {
 	if !m.active.Plan.Stateful() && len(h.taken) == 0 {
 		return
 	}
-	if m.tau > h.from {
+	if m.clock.now > h.from {
 		h.state = nil
 	}
 	if len(h.recalled) > 0 && t > h.from+m.maxWait {
@@ -82,10 +82,7 @@ func (h *memory) before(m *Machine, t int64) {
 	}
 	h.taken = append(h.taken, s)
 	_, resume := m.resume()
-	if resume == math.MinInt64 {
-		resume = m.tau
-	}
-	h.forget(m.waits.replayFrom(resume, m.limits.LateWindow))
+	h.forget(m.waits.replayFrom(resume, m.rules.hold(resume)))
 	if !m.active.Plan.Stateful() && !slices.ContainsFunc(h.taken, func(s snapshot) bool { return s.state != nil }) {
 		h.taken = nil // nothing that may be read again knew of other traces
 	}
@@ -137,7 +134,7 @@ func (h *memory) restore(m *Machine, c *Checkpoint) {
 	if m.active.Plan.Stateful() {
 		_ = m.active.matcher.SetState(c.State)
 	}
-	h.taken = append(h.taken, snapshot{c.StateAt, c.ReplayFrom, c.State})
+	h.taken = append(h.taken, snapshot{c.StateAt, c.ReplayFrom.Time, c.State})
 }
 
 // into gives a set that comes into force what its policies knew: those that the set before has too go on. While what was decided by the

@@ -84,7 +84,7 @@ func (r *record) Scope(header []byte) error {
 
 // number gives the current headers their numbers.
 func (r *record) number() {
-	until := r.m.tau + r.m.maxWait
+	until := r.m.clock.now + r.m.maxWait
 	if r.newResource {
 		r.newResource = false
 		r.messages++
@@ -159,14 +159,14 @@ func (r *record) Span(raw []byte) error {
 func (r *record) open() (buffer.Ref, *buffer.Trace) {
 	m, s := r.m, r.m.active
 	ref, t := m.traces.Open(r.span.TraceID)
-	t.Seq = m.queue.add(item{id: r.span.TraceID, offset: r.offset, time: m.tau})
+	t.Seq = m.queue.add(item{id: r.span.TraceID, offset: r.offset, time: m.clock.now})
 	if r.settled {
 		t.Rebuilt = true
 		m.queue.set(t.Seq, settled)
 	}
 	t.FirstOffset, t.LastOffset = int64(r.offset), int64(r.offset)
-	t.FirstTime = m.tau
-	t.Deadline = s.deadline(m.tau + s.DecisionWait)
+	t.FirstTime = m.clock.now
+	t.Deadline = s.deadline(m.clock.now + s.DecisionWait)
 	t.Randomness = policies.Randomness(r.span.TraceID)
 	t.Set = s.no
 	t.Matches = s.words.Alloc()
@@ -177,7 +177,7 @@ func (r *record) open() (buffer.Ref, *buffer.Trace) {
 // add adds the current span to an open trace.
 func (r *record) add(ref buffer.Ref, t *buffer.Trace, raw []byte) {
 	m := r.m
-	t.LastSeen = m.tau
+	t.LastSeen = m.clock.now
 	count := &m.stats.Rebuilt
 	if !t.Rebuilt {
 		count = &m.stats.Received
@@ -207,7 +207,7 @@ func (r *record) add(ref buffer.Ref, t *buffer.Trace, raw []byte) {
 	}
 	if r.span.Root() {
 		t.HasRoot = true
-		if d := s.deadline(m.tau + s.RootWait); s.RootWait > 0 && d < t.Deadline {
+		if d := s.deadline(m.clock.now + s.RootWait); s.RootWait > 0 && d < t.Deadline {
 			m.deadlines.remove(t)
 			t.Deadline = d
 			m.deadlines.add(ref, t)
@@ -240,7 +240,7 @@ func (r *record) tooLarge(ref buffer.Ref, t *buffer.Trace, s *policySet) {
 		m.decide(ref)
 		return
 	}
-	if d := s.deadline(m.tau + 1); d < t.Deadline {
+	if d := s.deadline(m.clock.now + 1); d < t.Deadline {
 		m.deadlines.remove(t)
 		t.Deadline = d
 		m.deadlines.add(ref, t)
@@ -273,7 +273,7 @@ func (r *record) contribute(s *policySet, t *buffer.Trace, raw []byte) {
 func (r *record) stand(s *policySet) {
 	bits, _ := r.bits(s) // the resource was found sound when it came
 	r.where = policies.Context{
-		Resource: r.resource, Scope: r.scope, Matches: bits, Now: r.m.tau, ResourceNo: r.resourceNo, ScopeNo: r.scopeNo,
+		Resource: r.resource, Scope: r.scope, Matches: bits, Now: r.m.stamp, ResourceNo: r.resourceNo, ScopeNo: r.scopeNo,
 	}
 }
 
@@ -297,7 +297,7 @@ func (r *record) randomness(t *buffer.Trace) {
 func (r *record) follow(ref buffer.Ref, d *buffer.Decided, raw []byte) {
 	m := r.m
 	was, first := d.Age, d.LastSeen-int64(d.Age)
-	d.LastSeen = max(d.LastSeen, m.tau) // a decision from a checkpoint can be ahead of the log that is read again
+	d.LastSeen = max(d.LastSeen, m.clock.now) // a decision from a checkpoint can be ahead of the log that is read again
 	d.Age = age(d.LastSeen, first)
 	if wait := m.waits.of(first); int64(was) <= wait && int64(d.Age) > wait {
 		m.long = append(m.long, d.ID)

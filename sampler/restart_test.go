@@ -25,6 +25,9 @@ func reread(t testing.TB, l Limits, s Settings, c *Checkpoint) *Machine {
 	return m
 }
 
+// until lets time pass up to a partition time.
+func until(m *Machine, at int64) { m.Elapse(at - m.clock.now) }
+
 // took acknowledges everything and names the spans.
 func took(t testing.TB, m *Machine) (names []string) {
 	for _, d := range m.Effects().Deliveries {
@@ -35,42 +38,6 @@ func took(t testing.TB, m *Machine) (names []string) {
 	}
 	m.Clear()
 	return names
-}
-
-// TestTickedTimeSurvivesARestart: a tick that ran ahead of the broker's clock decided a trace. After a restart the records alone would
-// say that it is open still, and its late span would vanish in what is settled.
-func TestTickedTimeSurvivesARestart(t *testing.T) {
-	l, s := Limits{LateWindow: 12_000}, Settings{Plan: mustPlan(t, onlyErrors), DecisionWait: 8000}
-	first, late := spans(t, "a1 error"), spans(t, "a2")
-	m, err := New(l, s)
-	require.NoError(t, err)
-	require.NoError(t, m.Record(0, 100_000, first))
-	m.Tick(110_000)
-	require.Equal(t, []string{"a1"}, took(t, m))
-	c := m.Checkpoint()
-	require.NoError(t, m.Record(1, 107_500, late))
-	require.Equal(t, []string{"a2"}, took(t, m))
-
-	m = reread(t, l, s, c)
-	require.NoError(t, m.Record(0, 100_000, first))
-	require.NoError(t, m.Record(1, 107_500, late))
-	require.Equal(t, []string{"a2"}, took(t, m))
-}
-
-// TestTickedTimeDatesNewTraces: the same for a trace that begins at an old timestamp.
-func TestTickedTimeDatesNewTraces(t *testing.T) {
-	l, s := Limits{LateWindow: 12_000}, Settings{Plan: mustPlan(t, onlyErrors), DecisionWait: 8000}
-	m, err := New(l, s)
-	require.NoError(t, err)
-	require.NoError(t, m.Record(0, 100_000, spans(t, "z1")))
-	m.Tick(300_000)
-	c := m.Checkpoint()
-	for _, m := range []*Machine{m, reread(t, l, s, c)} {
-		require.NoError(t, m.Record(1, 170_000, spans(t, "a1")))
-		require.NoError(t, m.Record(2, 300_001, spans(t, "a2 error")))
-		m.Tick(400_000)
-		require.Equal(t, []string{"a1", "a2"}, took(t, m))
-	}
 }
 
 // TestWaitsOfTheirTime: traces that began before a restart with other waits are decided by theirs. With the new, longer wait a
@@ -90,9 +57,9 @@ func TestWaitsOfTheirTime(t *testing.T) {
 	require.NoError(t, m.Record(1, 106_000, log[1]))
 	require.NoError(t, m.Record(2, 107_000, log[2]))
 	require.Equal(t, []string{"a2"}, took(t, m), "late for a trace that was decided")
-	m.Tick(136_000)
+	until(m, 136_000)
 	require.Empty(t, took(t, m), "c began under the longer wait")
-	m.Tick(137_000)
+	until(m, 137_000)
 	require.Equal(t, []string{"c1"}, took(t, m))
 }
 
@@ -131,7 +98,7 @@ func TestWaitsOfTheirTimeOverTwoRestarts(t *testing.T) {
 		require.NoError(t, m.Record(2, 106_100, log[2]))
 		require.NoError(t, m.Record(3, 107_000, log[3]))
 		require.Equal(t, []string{"a2"}, took(t, m), name)
-		m.Tick(200_000)
+		until(m, 200_000)
 		require.Equal(t, []string{"c1"}, took(t, m), name)
 		require.Len(t, m.Checkpoint().Rules, 1, "the old wait is not forgotten")
 	}
@@ -151,12 +118,7 @@ func TestLongTraceOverTwoRestarts(t *testing.T) {
 		}
 		return names
 	}
-	from := func(c *Checkpoint) (i int) {
-		for i < len(log) && log[i].at < c.ReplayFrom {
-			i++
-		}
-		return min(i, int(c.Resume))
-	}
+	from := func(c *Checkpoint) int { return int(c.ReplayFrom.Offset) }
 	for one := 2; one < len(log); one++ {
 		for two := one; two < len(log); two++ {
 			m, err := New(l, s)
@@ -170,5 +132,113 @@ func TestLongTraceOverTwoRestarts(t *testing.T) {
 			got := read(m, from(c), len(log))
 			require.Contains(t, got, "a5", "restarts behind %d and %d", one, two)
 		}
+	}
+}
+
+// TestShorterWindowAfterARestart: what was read before goes by the window of then. With the new, shorter one the late span of a kept trace
+// would begin a trace of its own, and be dropped.
+func TestShorterWindowAfterARestart(t *testing.T) {
+	s := Settings{Plan: mustPlan(t, onlyErrors), DecisionWait: 1000}
+	m, err := New(Limits{LateWindow: 60_000}, s)
+	require.NoError(t, err)
+	log := []logRecord{{1000, spans(t, "b1 error")}, {1000, spans(t, "a1 error")}}
+	for at := int64(2000); at < 40_000; at += 1000 {
+		log = append(log, logRecord{at, nil})
+	}
+	log = append(log, logRecord{40_000, spans(t, "a2")})
+	for i := range log {
+		require.NoError(t, m.Record(Offset(i), log[i].at, log[i].value))
+	}
+	for _, d := range m.Effects().Deliveries {
+		if traceName(d.TraceID) == "a" && !d.Late {
+			m.Ack(d.Seq) // b holds the resume offset at 0, and a2 is not acknowledged
+		}
+	}
+	m = reread(t, Limits{LateWindow: 5000}, s, m.Checkpoint())
+	for i := range log {
+		require.NoError(t, m.Record(Offset(i), log[i].at, log[i].value))
+	}
+	require.Equal(t, []string{"b1", "a2"}, took(t, m))
+	require.EqualValues(t, m.Next(), m.Resume())
+
+	// What comes from now on goes by the new one.
+	require.NoError(t, m.Record(Offset(m.Next()), 44_000, spans(t, "a3")))
+	require.Equal(t, []string{"a3"}, took(t, m))
+	require.NoError(t, m.Record(Offset(m.Next()), 49_000, spans(t, "a4")))
+	until(m, 60_000)
+	require.Empty(t, took(t, m), "a4 is a trace without an error")
+}
+
+// TestTwoLateDeliveriesOfOneRecord walks the case at DeliveredKey: late spans of one record, some for the route of what is dropped and
+// some, since a rescue, for that of what is kept. What is acknowledged of one is not taken for the other.
+func TestTwoLateDeliveriesOfOneRecord(t *testing.T) {
+	l := Limits{LateWindow: 30_000, DeliverDropped: true}
+	plan := mustPlanWith(t, `- {name: slow, type: latency, latency: {threshold_ms: 100000}}`,
+		`[{name: late-errors, type: status_code, status_code: {status_codes: [ERROR]}}]`)
+	s := Settings{Plan: plan, DecisionWait: 1000}
+	log := []logRecord{{1000, spans(t, "a1")}, {4000, nil}, {5000, spans(t, "a2\na3 error")}}
+	for _, acked := range []bool{true, false} { // the kept ones, or the others
+		m, err := New(l, s)
+		require.NoError(t, err)
+		for i := range 2 {
+			require.NoError(t, m.Record(Offset(i), log[i].at, log[i].value))
+		}
+		require.Equal(t, []string{"a1"}, took(t, m))
+		require.NoError(t, m.Record(2, log[2].at, log[2].value))
+		require.Len(t, m.Effects().Deliveries, 2)
+		for _, d := range m.Effects().Deliveries {
+			if d.Kept == acked {
+				m.Ack(d.Seq)
+			}
+		}
+		require.EqualValues(t, 2, m.Resume())
+		m = reread(t, l, s, m.Checkpoint())
+		for i := range log {
+			require.NoError(t, m.Record(Offset(i), log[i].at, log[i].value))
+		}
+		want := map[bool][]string{true: {"a2"}, false: {"a3"}}[acked]
+		require.Equal(t, want, took(t, m), "kept ones acknowledged: %v", acked)
+		require.EqualValues(t, 3, m.Resume())
+	}
+}
+
+// TestTheBeginningOfTheLogIsGone walks the case at Machine.Lost: a was kept and b dropped, and nobody can know.
+func TestTheBeginningOfTheLogIsGone(t *testing.T) {
+	l, s := Limits{LateWindow: 20_000}, Settings{Plan: mustPlan(t, onlyErrors), DecisionWait: 5000}
+	log := []logRecord{{100_000, spans(t, "a1 error\nb1\nc1")}, {103_000, spans(t, "c2")}, {106_000, spans(t, "x1")}, {110_000, spans(t, "x2")}, {112_000, nil}}
+	m, err := New(l, s)
+	require.NoError(t, err)
+	for i := range log {
+		require.NoError(t, m.Record(Offset(i), log[i].at, log[i].value))
+	}
+	require.Equal(t, []string{"a1"}, took(t, m))
+	require.EqualValues(t, 5, m.Resume())
+	c := m.Checkpoint()
+	require.EqualValues(t, 0, c.ReplayFrom.Offset)
+
+	restored := reread(t, l, s, c)
+	restored.Lost(1) // retention
+	for i := 1; i < len(log); i++ {
+		require.NoError(t, restored.Record(Offset(i), log[i].at, log[i].value))
+	}
+	require.Empty(t, took(t, restored))
+	c = restored.Checkpoint()
+	require.EqualValues(t, 1, c.ReplayFrom.Offset)
+	again := reread(t, l, s, c) // it is not forgotten over another restart
+	for i := 1; i < len(log); i++ {
+		require.NoError(t, again.Record(Offset(i), log[i].at, log[i].value))
+	}
+	for _, m := range []*Machine{restored, again} {
+		require.NoError(t, m.Record(5, 113_000, spans(t, "a2\nb2\nc3\nd1 root")))
+		require.Equal(t, []string{"c3"}, took(t, m), "c follows what was made of the rest of it")
+		require.NoError(t, m.Record(6, 118_000, nil))
+		require.Equal(t, []string{"a2", "b2"}, took(t, m), "a2 is not lost, d is whole and dropped")
+		require.EqualValues(t, 2, m.Stats().UnsureTraces)
+		// A window later nothing can be the rest of something unknown.
+		require.NoError(t, m.Record(7, 124_000, spans(t, "e1")))
+		require.NoError(t, m.Record(8, 130_000, nil))
+		require.Empty(t, took(t, m))
+		st := m.Stats()
+		require.Equal(t, st.Received, st.Kept+st.Dropped+st.LateKept+st.LateDropped+st.Duplicate+st.Invalid+st.InFlight)
 	}
 }

@@ -20,19 +20,21 @@ type rescue struct {
 	offset Offset
 }
 
-// Restore returns a machine that goes on from a checkpoint. It must be fed the log from the first record whose timestamp is
-// not smaller than c.ReplayFrom, or from c.Resume if that comes first.
+// Restore returns a machine that goes on from a checkpoint. It must be fed the log from c.ReplayFrom.Offset on. If the log begins behind
+// that, Lost is to be called.
 func Restore(l Limits, s Settings, c *Checkpoint) (*Machine, error) {
 	if err := s.validate(&l); err != nil {
 		return nil, err
 	}
-	for _, r := range c.Rules {
-		l.LateWindow = max(l.LateWindow, r.DecisionWait)
-	}
 	m := newMachine(l, s, c.Rules[0])
-	m.resumed, m.resumedAt, m.until = c.Resume, c.Time, c.Next
+	m.next, m.clock, m.dead, m.unsure = c.ReplayFrom.Offset, c.ReplayFrom.before, c.ReplayFrom.dead, c.Unsure
+	m.resumed, m.until = c.Resume, c.Next
+	m.restored = c
+	if c.ReplayFrom.before.set || c.ReplayFrom.Time != 0 {
+		m.starts = starts{c.ReplayFrom}
+	}
 	m.rules.pending = slices.Clone(c.Rules[1:])
-	m.rules.end(s.rules(c.Next))
+	m.rules.end(s.rules(&l, c.Next))
 	if len(c.Delivered) > 0 {
 		m.delivered = make(map[DeliveredKey]struct{}, len(c.Delivered))
 		for _, k := range c.Delivered {
@@ -52,7 +54,7 @@ func Restore(l Limits, s Settings, c *Checkpoint) (*Machine, error) {
 		if open, decided := m.traces.Find(&t.ID); open != 0 || decided != 0 || t.ID == (wire.TraceID{}) {
 			continue // an earlier life of the trace comes first; later ones are read from the log
 		}
-		d := buffer.Decided{ID: t.ID, LastSeen: t.LastSeen, Kept: t.Kept, Share: t.Share, Rescued: t.Rescued, Dropped: t.Dropped, Age: age(t.LastSeen, c.ReplayFrom-1)}
+		d := buffer.Decided{ID: t.ID, LastSeen: t.LastSeen, Kept: t.Kept, Share: t.Share, Rescued: t.Rescued, Dropped: t.Dropped, Age: age(t.LastSeen, c.ReplayFrom.Time-1)}
 		if samePolicies && int(t.Policy) < len(m.stats.Policies) {
 			d.Policy = t.Policy
 		}
@@ -62,15 +64,30 @@ func Restore(l Limits, s Settings, c *Checkpoint) (*Machine, error) {
 	return m, nil
 }
 
-// pass does what is to be done when reading reaches a record after a restart.
-func (m *Machine) pass(o Offset) {
-	m.follow(Resume(o))
-	if m.resumedAt != 0 && !m.resumed.Settles(o) {
-		// Before the restart a tick may have moved time further than the records tell. What was decided by then is settled.
-		m.advance(m.resumedAt)
-		m.resumedAt = 0
+// ResumeAt returns a checkpoint for a place of which nothing is known but that what lies before it is settled. The log is read from a place
+// a little before, so that some decisions can be remembered; as to the others see Machine.Lost.
+func ResumeAt(l *Limits, s *Settings, from, resume Resume) *Checkpoint {
+	return &Checkpoint{
+		Resume: resume, Next: resume, ReplayFrom: Start{Offset: from, dead: math.MinInt64}, Policies: s.Plan.Fingerprint(),
+		Rules: []Rules{s.rules(l, 0)}, Unsure: math.MaxInt64,
 	}
 }
+
+// Lost tells a machine that was just restored that the log begins at a place behind the one to read from, because retention has deleted
+// what was before: decisions cannot be made again whose traces began there. A span that comes for one of them looks like a new trace.
+//
+// What is lost or split then? Say that trace a was kept and b was dropped, both before the resume offset, and their first spans are
+// gone. Late spans of both come within the window. If they were decided by themselves, that of a would be dropped: lost. So
+// a trace without a root span that may be the rest of another one is kept, whatever policies say. That delivers the late span of b, too:
+// too much rather than too little. A trace with its root span is taken for what it looks like.
+func (m *Machine) Lost(begin Resume) {
+	m.next = max(m.next, begin)
+	m.unsure = math.MaxInt64 // until time is known
+	m.starts = nil
+}
+
+// mayBeRest reports whether an open trace may be the rest of one whose decision nobody remembers.
+func (m *Machine) mayBeRest(t *buffer.Trace) bool { return t.FirstTime < m.unsure && !t.HasRoot }
 
 // isLong reports whether a decided trace has lived for longer than its wait, so that reading the log again may not tell how it was decided.
 func (m *Machine) isLong(d *buffer.Decided) bool {
@@ -83,7 +100,7 @@ func (m *Machine) remember(d *buffer.Decided) {
 	if !m.isLong(d) {
 		return
 	}
-	if _, at := m.resume(); d.LastSeen+m.limits.LateWindow > at || d.LastSeen >= m.snapshots.oldest() {
+	if _, at := m.resume(); d.LastSeen > at-m.rules.hold(at) || d.LastSeen >= m.snapshots.oldest() {
 		m.ghosts = append(m.ghosts, ghost{longTrace(d), d.LastSeen - int64(d.Age)})
 	}
 }
@@ -91,27 +108,29 @@ func (m *Machine) remember(d *buffer.Decided) {
 // Checkpoint returns what a restart needs. It is to be stored before its Resume is committed, and not to be stored
 // while an acknowledgement that the machine was told of can still be taken back.
 func (m *Machine) Checkpoint() *Checkpoint {
+	if m.restored != nil {
+		return m.restored // nothing was read since
+	}
 	r, at := m.resume()
 	c := &Checkpoint{
-		Resume: r, Next: max(m.next, m.resumed, m.until), Time: at, ReplayFrom: at, Policies: m.settings.Plan.Fingerprint(),
-		Rules: m.rules.needed(math.MinInt64, r),
+		Resume: r, Next: max(m.next, m.resumed, m.until), ReplayFrom: Start{Offset: r, dead: math.MinInt64}, Policies: m.settings.Plan.Fingerprint(),
+		Rules: m.rules.needed(math.MinInt64, r), Unsure: m.unsure,
 	}
-	if at == math.MinInt64 { // nothing was read
-		c.Time, c.ReplayFrom = 0, 0
+	if len(m.starts) == 0 { // nothing was read
 		return c
 	}
-	c.ReplayFrom = m.waits.replayFrom(at, m.limits.LateWindow)
-	state := m.snapshots.at(c.ReplayFrom)
-	c.ReplayFrom = min(c.ReplayFrom, state.from)
-	c.Rules = m.rules.needed(c.ReplayFrom, r)
+	wanted := m.waits.replayFrom(at, m.rules.hold(at))
+	state := m.snapshots.at(wanted)
+	c.ReplayFrom = m.starts.at(min(wanted, state.from))
+	c.Rules = m.rules.needed(c.ReplayFrom.Time, r)
 	// What began before is not read again. What began before the state is as of is, and was decided without it or will be recalled.
-	recalled := max(c.ReplayFrom, state.at)
+	recalled := max(c.ReplayFrom.Time, state.at)
 	if len(state.state) > 0 {
 		c.State, c.StateAt = state.state, state.at
 	}
 	for n := m.queue.first; n < m.queue.end && len(c.Delivered) < maxDelivered; n++ {
 		if it := m.queue.at(n); it.state == delivered && !r.Settles(it.offset) {
-			c.Delivered = append(c.Delivered, DeliveredKey{it.offset, it.id, it.late})
+			c.Delivered = append(c.Delivered, it.key())
 		}
 	}
 	// What the last checkpoint had and this machine has not decided again yet.
@@ -132,7 +151,7 @@ func (m *Machine) Checkpoint() *Checkpoint {
 		if first >= recalled || len(c.Long) == maxLong {
 			return
 		}
-		if l.Reread = first >= c.ReplayFrom; later[l.ID] {
+		if l.Reread = first >= c.ReplayFrom.Time; later[l.ID] {
 			l.Kept, l.Policy, l.Share, l.Rescued = false, 0, 0, false
 		}
 		l.Policy = m.active.fresh(m.stats.Policies[l.Policy].Name)
@@ -140,7 +159,7 @@ func (m *Machine) Checkpoint() *Checkpoint {
 	}
 	// A decision matters if it holds at the resume offset, or if spans of its trace are read again before it.
 	matters := func(lastSeen int64) bool {
-		return lastSeen+m.limits.LateWindow > at || len(c.State) > 0 && lastSeen >= c.ReplayFrom
+		return lastSeen > at-m.rules.hold(at) || len(c.State) > 0 && lastSeen >= c.ReplayFrom.Time
 	}
 	// A ghost is an earlier life of its trace, so it stands before a later one of the same ID.
 	ghosts := m.ghosts[:0]

@@ -7,20 +7,28 @@ import (
 	"thresher/policies"
 )
 
-// Rules are how long the traces wait, and how large they get, whose first span comes from a place on. A restart reads the log again from
-// before the checkpoint, and makes the decisions of then again: with other waits, a trace that was settled would still be open when its
-// late span comes, and swallow it. So a checkpoint has all rules that what is read again was decided by.
+// Rules are how long the traces wait, and how large they get, whose first span comes from a place on, and how long decisions are
+// remembered there. A restart reads the log again from before the checkpoint, and makes the decisions of then again: with other waits, a
+// trace that was settled would still be open when its late span comes, and swallow it; with a shorter window, the late span would
+// begin a trace of its own. So a checkpoint has all rules that what is read again was decided by.
 type Rules struct {
 	From                   Resume
 	Since                  int64 // partition time when they came into force, Unix milliseconds: what came before in the log is not younger
 	DecisionWait, RootWait int64
 	MaxTraceBytes          uint64
 	Tick                   int64 // decisions are made at multiples of it: 1, or policies.Tick. Milliseconds
+	LateWindow             int64 // as configured
+	// Hold is how long decisions are remembered: LateWindow, or longer while traces can be open that began under longer waits. A restart
+	// would take the rest of a trace whose decision is forgotten for an open trace if it had not been due by then.
+	Hold int64
 }
 
 // rules returns those of the settings, from a place on.
-func (s *Settings) rules(from Resume) Rules {
-	r := Rules{From: from, Since: math.MinInt64, DecisionWait: s.DecisionWait, RootWait: s.RootWait, MaxTraceBytes: s.MaxTraceBytes, Tick: 1}
+func (s *Settings) rules(l *Limits, from Resume) Rules {
+	r := Rules{
+		From: from, Since: math.MinInt64, DecisionWait: s.DecisionWait, RootWait: s.RootWait, MaxTraceBytes: s.MaxTraceBytes, Tick: 1,
+		LateWindow: l.LateWindow,
+	}
 	if s.Plan.Stateful() {
 		r.Tick = policies.Tick
 	}
@@ -36,22 +44,26 @@ func (s Settings) under(r Rules) Settings {
 // isBad reports whether no settings can have had these rules.
 func (r Rules) isBad() bool {
 	const most = 1 << 52 // no sum overflows
-	return r.From < 0 || r.DecisionWait < 1 || r.DecisionWait > most || r.RootWait < 0 || r.RootWait > most || r.Tick != 1 && r.Tick != policies.Tick
+	return r.From < 0 || r.DecisionWait < 1 || r.DecisionWait > most || r.RootWait < 0 || r.RootWait > most || r.Tick != 1 && r.Tick != policies.Tick ||
+		r.LateWindow < 0 || r.LateWindow > most || r.Hold < 0 || r.Hold > most
 }
 
 // like reports whether traces are decided at the same times by both.
 func (r Rules) like(other Rules) bool {
-	r.From, r.Since = other.From, other.Since
+	r.From, r.Since, r.Hold = other.From, other.Since, other.Hold
 	return r == other
 }
 
 // longest returns the longest time from the first span of a trace to its decision.
 func (r Rules) longest() int64 { return r.DecisionWait + r.Tick - 1 }
 
-// Cut tells that the log was cut at a place before c.Resume: what lies behind is not what the checkpoint speaks of. The time there is not
-// known; time comes from the records again.
+// Cut tells that the log was cut at a place before c.Resume: what lies behind is not what the checkpoint speaks of.
 func (c *Checkpoint) Cut(at Resume) {
-	c.Resume, c.Next, c.Time = at, at, 0
+	c.Resume, c.Next = at, at
+	if c.ReplayFrom.Offset > at {
+		c.ReplayFrom = Start{Offset: at, dead: math.MinInt64} // the time there is not known
+	}
+	c.Delivered = nil
 	c.State, c.StateAt = nil, 0 // policies that know of other traces know of other ones
 	for len(c.Rules) > 1 && c.Rules[len(c.Rules)-1].From > at {
 		c.Rules = c.Rules[:len(c.Rules)-1]
@@ -118,6 +130,12 @@ func (b *ruleBook) end(r Rules) {
 // begin notes that rules come into force.
 func (b *ruleBook) begin(r Rules, now int64) {
 	r.Since = now
+	r.Hold = max(r.Hold, r.LateWindow, r.longest())
+	for i := range b.past {
+		if i+1 == len(b.past) || b.past[i+1].Since > now-b.past[i].longest() { // traces that began under it can be open
+			r.Hold = max(r.Hold, b.past[i].longest())
+		}
+	}
 	if n := len(b.past); n > 0 {
 		last := &b.past[n-1]
 		switch {
@@ -133,6 +151,18 @@ func (b *ruleBook) begin(r Rules, now int64) {
 	if n := len(b.past) - mostRules; n > 0 {
 		b.past = slices.Delete(b.past, 0, n)
 	}
+}
+
+// hold returns how long decisions were remembered at a partition time, or longer.
+func (b *ruleBook) hold(at int64) (longest int64) {
+	for i := range b.past {
+		if i == 0 || b.past[i].Since <= at {
+			if i+1 == len(b.past) || b.past[i+1].Since >= at {
+				longest = max(longest, b.past[i].Hold)
+			}
+		}
+	}
+	return longest
 }
 
 // needed returns the rules of a checkpoint: those that traces can have begun under that begin at or after a time, or at or after a place.

@@ -17,8 +17,9 @@ import (
 //	policies wait=10s root=2s                       switch to other policies
 //	record at=1s                                    append a record with these spans to the log, and apply it
 //	bytes at=1s                                     the same with bytes, as a Go string literal
-//	tick at=1s
-//	ack trace...                                    acknowledge deliveries (all parts), oldest first
+//
+// //	ack trace...                                    acknowledge deliveries (all parts), oldest first
+//
 //	state | stats
 //	checkpoint                                      take one and remember it
 //	restart [forget]                                restore from it (forget: from nothing) and read the log again
@@ -84,8 +85,11 @@ func (s *scenario) run(d *datadriven.TestData) (string, error) {
 		s.log = append(s.log, logRecord{ms(d, "at"), value})
 		s.apply(&out, len(s.log)-1)
 	case "tick":
-		s.m.Tick(ms(d, "at"))
-		s.effects(&out)
+		for next := s.m.clock.known[0].stamp; next < ms(d, "at"); {
+			next = min(next+maxStep, ms(d, "at"))
+			s.log = append(s.log, logRecord{next, nil})
+			s.apply(&out, len(s.log)-1)
+		}
 	case "ack":
 		for _, a := range d.CmdArgs {
 			s.ack(&out, a.Key)
@@ -98,9 +102,9 @@ func (s *scenario) run(d *datadriven.TestData) (string, error) {
 	case "checkpoint":
 		c := s.m.Checkpoint()
 		s.checkpoint, _ = c.MarshalBinary()
-		fmt.Fprintf(&out, "resume at %d, time %d, replay from %d\n", c.Resume, c.Time, c.ReplayFrom)
+		fmt.Fprintf(&out, "resume at %d, replay from %d, time %d\n", c.Resume, c.ReplayFrom.Offset, c.ReplayFrom.Time)
 		for _, k := range c.Delivered {
-			fmt.Fprintf(&out, "delivered %s of %d late=%v\n", traceName(k.ID), k.Offset, k.Late)
+			fmt.Fprintf(&out, "delivered %s of %d %s\n", traceName(k.ID), k.Offset, [...]string{"decided", "late dropped", "late kept"}[k.Kind])
 		}
 		for _, l := range c.Long {
 			fmt.Fprintf(&out, "long %s kept=%v last seen %d\n", traceName(l.ID), l.Kept, l.LastSeen)
@@ -125,10 +129,7 @@ func (s *scenario) restart(forget bool) (string, error) {
 		if err := c.UnmarshalBinary(s.checkpoint); err != nil {
 			return "", err
 		}
-		for from < len(s.log) && s.log[from].at < c.ReplayFrom {
-			from++
-		}
-		from = min(from, int(c.Resume))
+		from = int(c.ReplayFrom.Offset)
 		s.m, err = Restore(s.limits, s.settings, &c)
 	}
 	if err != nil {

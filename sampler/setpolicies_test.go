@@ -30,6 +30,7 @@ const otherPolicies = `
 type change struct {
 	at int
 	Settings
+	window int64 // late window; 0: as before
 }
 
 // history is a log, and which settings were in force when.
@@ -48,10 +49,23 @@ func (h *history) inForce(at int) (s Settings) {
 	return s
 }
 
+// window returns the late window in force for a record.
+func (h *history) window(at int, limits Limits) Limits {
+	for _, c := range h.changes {
+		if c.at <= at && c.window > 0 {
+			limits.LateWindow = c.window
+		}
+	}
+	return limits
+}
+
 // step reads the record at an offset, and changes the settings before if they change there.
 func (h *history) step(d *driver, at int) {
 	for _, c := range h.changes {
 		if c.at == at && at > 0 {
+			if c.window > 0 { // a process has one for its life; this is what one restart after the other does
+				d.m.limits.LateWindow = c.window
+			}
 			require.NoError(d.t, d.m.SetPolicies(c.Settings))
 		}
 	}
@@ -59,7 +73,7 @@ func (h *history) step(d *driver, at int) {
 }
 
 func (h *history) undisturbed(t testing.TB, limits Limits) *outcome {
-	d := &driver{t: t, log: h.log, limits: limits, out: newOutcome()}
+	d := &driver{t: t, log: h.log, limits: h.window(0, limits), out: newOutcome()}
 	d.start(h.inForce(0), nil)
 	for i := range h.log {
 		h.step(d, i)
@@ -113,10 +127,7 @@ func (h *history) restarted(t testing.TB, limits Limits, rnd *rand.Rand) *outcom
 func (h *history) readAgain(t testing.TB, stored []byte) (c *Checkpoint, from int) {
 	c = &Checkpoint{}
 	require.NoError(t, c.UnmarshalBinary(stored))
-	for from < len(h.log) && h.log[from].at < c.ReplayFrom {
-		from++
-	}
-	return c, min(from, int(c.Resume))
+	return c, int(c.ReplayFrom.Offset)
 }
 
 // take adds what another machine delivered, which must be the same where both did. Who decided is forgotten of a trace that a
@@ -153,9 +164,9 @@ func TestRestartsAroundNewPolicies(t *testing.T) {
 	}
 	for seed := range uint64(150) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
-		h := history{log: randomLog(t, rnd, 150), changes: []change{{0, sets[rnd.IntN(len(sets))]}}}
+		h := history{log: oddLog(t, rnd, 150, seed), changes: []change{{0, sets[rnd.IntN(len(sets))], 0}}}
 		for range 1 + rnd.IntN(3) {
-			h.changes = append(h.changes, change{1 + rnd.IntN(len(h.log)-1), sets[rnd.IntN(len(sets))]})
+			h.changes = append(h.changes, change{1 + rnd.IntN(len(h.log)-1), sets[rnd.IntN(len(sets))], 0})
 		}
 		slices.SortFunc(h.changes, func(a, b change) int { return a.at - b.at })
 		compareHistories(t, &h, fmt.Sprintf("seed %d", seed), h.undisturbed(t, limits), h.restarted(t, limits, rnd))
@@ -174,7 +185,7 @@ func compareHistories(t *testing.T, h *history, name string, want, got *outcome)
 	}
 }
 
-// TestRestartsWithNewWaits: each restart brings other waits and sizes, in quick succession. What is delivered is what one machine delivers
+// TestRestartsWithNewWaits: each restart brings other waits, windows and sizes, in quick succession. What is delivered is what one machine delivers
 // whose settings change at these places: no late span is lost, and no trace decided by rules that were not those of its time.
 func TestRestartsWithNewWaits(t *testing.T) {
 	t.Parallel()
@@ -188,9 +199,10 @@ func TestRestartsWithNewWaits(t *testing.T) {
 					Plan: plan, DecisionWait: 1 + rnd.Int64N(12_000), RootWait: rnd.Int64N(3000) * rnd.Int64N(2), MaxTraceBytes: rnd.Uint64N(3000) * rnd.Uint64N(2),
 				}
 			}
-			h := history{log: randomLog(t, rnd, 150), changes: []change{{0, settings()}}}
+			window := func() int64 { return 12_000 + rnd.Int64N(20_000)*rnd.Int64N(2) }
+			h := history{log: oddLog(t, rnd, 150, seed), changes: []change{{0, settings(), window()}}}
 			for at := rnd.IntN(40); at < len(h.log); at += 1 + rnd.IntN(40) {
-				h.changes = append(h.changes, change{at + 1, settings()})
+				h.changes = append(h.changes, change{at + 1, settings(), window()})
 			}
 			compareHistories(t, &h, fmt.Sprintf("%s\nseed %d", text, seed), h.undisturbed(t, limits), h.restartedByChange(t, limits, rnd))
 		}
@@ -199,7 +211,7 @@ func TestRestartsWithNewWaits(t *testing.T) {
 
 // restartedByChange reads the history with a restart at each change of the settings.
 func (h *history) restartedByChange(t testing.TB, limits Limits, rnd *rand.Rand) *outcome {
-	d := &driver{t: t, log: h.log, limits: limits, out: newOutcome()}
+	d := &driver{t: t, log: h.log, limits: h.window(0, limits), out: newOutcome()}
 	d.start(h.inForce(0), nil)
 	all, ackOne := d.out, 1+rnd.IntN(6)
 	for at := range h.log {
@@ -211,7 +223,7 @@ func (h *history) restartedByChange(t testing.TB, limits Limits, rnd *rand.Rand)
 		if at > 0 && slices.ContainsFunc(h.changes, func(c change) bool { return c.at == at }) {
 			stored, _ := d.m.Checkpoint().MarshalBinary()
 			c, from := h.readAgain(t, stored)
-			d.out = newOutcome()
+			d.out, d.limits = newOutcome(), h.window(at, limits)
 			d.start(h.inForce(at), c)
 			for i := from; i < at; i++ {
 				d.record(i)
@@ -249,5 +261,5 @@ func TestStateIsLeftBehind(t *testing.T) {
 	}
 	c := m.Checkpoint()
 	require.Empty(t, c.State)
-	require.Greater(t, c.ReplayFrom, int64(1_500_000))
+	require.Greater(t, c.ReplayFrom.Time, int64(1_500_000))
 }

@@ -35,12 +35,12 @@ func (m *Machine) SetPolicies(s Settings) error {
 	m.settings = s
 	m.follow(m.next)
 	if len(m.rules.pending) == 0 {
-		m.swap(s.rules(m.next))
+		m.swap(s.rules(&m.limits, m.next))
 		return nil
 	}
 	// What begins before the place that reading had reached before a restart is decided by the rules of then.
 	m.swap(m.rules.active())
-	m.rules.end(s.rules(m.until))
+	m.rules.end(s.rules(&m.limits, m.until))
 	return nil
 }
 
@@ -49,9 +49,6 @@ func (m *Machine) follow(at Resume) {
 	for len(m.rules.pending) > 0 && m.rules.pending[0].From <= at {
 		r := m.rules.pending[0]
 		m.rules.pending = m.rules.pending[1:]
-		if r.Since > m.tau { // it is not known of settings that are new with the restart
-			m.advance(r.Since)
-		}
 		m.swap(r)
 	}
 }
@@ -61,7 +58,7 @@ func (m *Machine) swap(r Rules) {
 	old := m.active
 	m.use(r)
 	if m.active.Plan.Stateful() {
-		m.snapshots.into(m.active, old, m.tau)
+		m.snapshots.into(m.active, old, m.now())
 	}
 	m.snapshots.use(m)
 	if old.words.Len() == 0 {
@@ -106,7 +103,7 @@ func (m *Machine) TakeErrors() (list []PolicyError) {
 
 func (m *Machine) use(r Rules) {
 	s := m.settings.under(r)
-	m.rules.begin(r, m.tau)
+	m.rules.begin(r, m.now())
 	set := &policySet{Settings: s, no: uint32(len(m.sets)), matcher: s.Plan.NewMatcher(), words: buffer.NewWords(s.Plan.Words())}
 	for i, old := range m.sets {
 		if old == nil {
@@ -122,7 +119,7 @@ func (m *Machine) use(r Rules) {
 	set.policyNo, set.rescueNo = m.numbers(set.names), m.numbers(s.Plan.RescueNames())
 	m.active = set
 	m.maxWait = max(m.maxWait, r.longest())
-	m.waits.begin(m.maxWait, m.tau)
+	m.waits.begin(m.maxWait, m.now())
 }
 
 // numbers returns the places of policies in the statistics.

@@ -43,7 +43,8 @@ const (
 // Limits are what a machine keeps for its whole life.
 type Limits struct {
 	// LateWindow is how long after the latest span of a decided trace its decision is remembered, in milliseconds of
-	// partition time. At least the longest DecisionWait, so that reading the log again from a checkpoint rebuilds every decision.
+	// partition time. At least the longest DecisionWait, so that reading the log again from a checkpoint rebuilds every decision. A restart
+	// with another one changes it from the place on that was read before: see Rules.
 	LateWindow int64
 	// BufferBytes is the budget for payloads of open traces. A trace that receives a span while the budget is exceeded
 	// gives its payload up and keeps the offsets of its records: see Delivery.Offsets. 0: no budget.
@@ -91,6 +92,8 @@ type Stats struct {
 	RootlessTraces            uint64 // decided without a root span
 	SpilledTraces             uint64 // whose payload was given up for the budget
 	RescuedTraces             uint64 // dropped, and kept from then on for a late span
+	UnsureTraces              uint64 // kept because they may be the rest of a trace whose decision nobody remembers: Machine.Lost
+	TimeLeaps, TimeFalls      uint64 // records stamped more than a step ahead of the one before, or behind all known clocks
 	Forgotten                 uint64 // decisions forgotten before their time, for the limit
 	Redelivered               uint64 // deliveries decided again and recognised as made before the restart
 	Records, DamagedRecords   uint64

@@ -21,8 +21,10 @@ type item struct {
 	time   int64 // partition time at offset
 	parts  uint32
 	state  itemState
-	late   bool
+	kind   DeliveryKind
 }
+
+func (it *item) key() DeliveredKey { return DeliveredKey{it.offset, it.id, it.kind} }
 
 type itemState uint8
 

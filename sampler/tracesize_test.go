@@ -122,7 +122,7 @@ func decidedBy(t *testing.T, s Settings, log []ptrace.Traces, stop int) (policy 
 		}
 		record(i)
 	}
-	m.Tick(200_000)
+	until(m, 200_000)
 	for _, d := range m.Effects().Deliveries {
 		if d.TraceID[15] == 1+measured && d.Kept {
 			policy = d.Policy

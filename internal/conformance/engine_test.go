@@ -53,7 +53,7 @@ func (e *engine) decide(requests ...[]byte) (map[traceID]verdict, error) {
 	if n := m.Stats().Invalid; n > 0 {
 		return nil, fmt.Errorf("%d spans are invalid", n)
 	}
-	m.Tick(now + 2*decisionWait)
+	m.Elapse(2 * decisionWait)
 	if m.Waiting() {
 		return nil, fmt.Errorf("traces are still undecided")
 	}

@@ -15,6 +15,7 @@ import (
 
 	"thresher/internal/config"
 	"thresher/internal/twin"
+	"thresher/policies"
 	"thresher/sampler"
 )
 
@@ -115,7 +116,7 @@ func undisturbed(t testing.TB, n *node, log map[int32][]*kgo.Record) outcome {
 			}
 			take()
 		}
-		m.Tick(math.MaxInt64)
+		m.Elapse(cfg.Sampling.DecisionWait.Milliseconds() + policies.Tick)
 		take()
 		for _, p := range m.Stats().Policies {
 			o.policies[p.Name] += p.KeptTraces

@@ -57,6 +57,7 @@ func (s *Store) Decide(ctx context.Context, p *config.Policies, o Options, each 
 	r := run{s: s, m: m, each: each, service: wire.NewKeySet([]string{"service.name"})}
 	var asm wire.Assembler
 	var record []byte
+	var at int64
 	for i, no := range s.order() {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -66,7 +67,12 @@ func (s *Store) Decide(ctx context.Context, p *config.Policies, o Options, each 
 			return fmt.Errorf("trace %x has %d bytes, more than a trace can have", t.id, t.bytes)
 		}
 		record = s.record(t, &asm, record[:0])
-		if err := m.Record(sampler.Offset(i), millis(t.end), record); err != nil {
+		// There was no log, so there are no records that say that time passed between two traces: it did.
+		if i > 0 {
+			m.Elapse(max(0, millis(t.end)-at))
+		}
+		at = millis(t.end)
+		if err := m.Record(sampler.Offset(i), at, record); err != nil {
 			return fmt.Errorf("trace %x: %w", t.id, err)
 		}
 		if err := r.results(); err != nil {
@@ -76,8 +82,8 @@ func (s *Store) Decide(ctx context.Context, p *config.Policies, o Options, each 
 			record = nil
 		}
 	}
-	if now, some := m.Time(); some {
-		m.Tick(now + p.Sampling.DecisionWait.Milliseconds() + policies.Tick)
+	if _, some := m.Time(); some {
+		m.Elapse(p.Sampling.DecisionWait.Milliseconds() + policies.Tick)
 	}
 	if err := r.results(); err != nil {
 		return err

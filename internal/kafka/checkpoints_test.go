@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -13,10 +14,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-func save(t *testing.T, k *Checkpoints, partition int32, data []byte) error {
+func save(t *testing.T, k *Checkpoints, partition int32, epoch uint64, data []byte) error {
 	t.Helper()
 	done := make(chan error, 1)
-	k.Save(testContext(t), partition, data, func(err error) { done <- err })
+	k.Save(testContext(t), partition, epoch, data, func(err error) { done <- err })
 	return <-done
 }
 
@@ -24,21 +25,21 @@ func TestCheckpointsNewestWins(t *testing.T) {
 	t.Parallel()
 	e, c, _ := setup(t, 4, nil)
 	k := c.Checkpoints()
-	_, found, err := k.Load(testContext(t), 1)
+	got, err := k.Load(testContext(t), 1)
 	require.NoError(t, err)
-	require.False(t, found)
+	require.Zero(t, got)
 
 	for i := range 20 {
-		require.NoError(t, save(t, k, 1, []byte(fmt.Sprint("one-", i))))
+		require.NoError(t, save(t, k, 1, 1, []byte(fmt.Sprint("one-", i))))
 	}
-	require.NoError(t, save(t, k, 3, []byte("three")))
-	require.NoError(t, save(t, k, 2, nil))
+	require.NoError(t, save(t, k, 3, 5, []byte("three")))
+	require.NoError(t, save(t, k, 2, 1, nil))
 	other, _ := connect(t, testConfig(e.Addr(), 4))
 	check := func() {
 		t.Helper()
 		all, err := other.Checkpoints().LoadAll(testContext(t), []int32{0, 1, 2, 3})
 		require.NoError(t, err)
-		require.Equal(t, map[int32][]byte{1: []byte("one-19"), 2: {}, 3: []byte("three")}, all)
+		require.Equal(t, map[int32]Stored{1: {Epoch: 1, Data: []byte("one-19")}, 2: {Epoch: 1, Data: []byte{}}, 3: {Epoch: 5, Data: []byte("three")}}, all)
 	}
 	check()
 	e.cluster.Compact()
@@ -52,11 +53,64 @@ func TestCheckpointsNewestWins(t *testing.T) {
 		require.NoError(t, kc.ProduceSync(testContext(t), &kgo.Record{Partition: 1, Key: []byte("foreign"), Value: []byte("junk")}).FirstErr())
 	}
 	check()
-	require.NoError(t, kc.ProduceSync(testContext(t), &kgo.Record{Partition: 1, Key: []byte("1")}).FirstErr())
-	_, found, err = k.Load(testContext(t), 1)
+	require.NoError(t, kc.ProduceSync(testContext(t), &kgo.Record{Partition: 1, Key: []byte("1@1")}).FirstErr())
+	got, err = k.Load(testContext(t), 1)
 	require.NoError(t, err)
-	require.False(t, found)
+	require.Zero(t, got)
 	require.EqualValues(t, 22, c.Stats().CheckpointWrites)
+}
+
+// TestAnOlderOwnerDoesNotWin walks the case at Checkpoints.Load, also over a compaction, and then retires what is left of the
+// older owner.
+func TestAnOlderOwnerDoesNotWin(t *testing.T) {
+	t.Parallel()
+	e, c, _ := setup(t, 2, nil)
+	k := c.Checkpoints()
+	for i := range 30 {
+		require.NoError(t, save(t, k, 1, 1, []byte(fmt.Sprint("a-", i))))
+	}
+	for i := range 3 {
+		require.NoError(t, save(t, k, 1, 2, []byte(fmt.Sprint("b-", i))))
+	}
+	for i := range 5 {
+		require.NoError(t, save(t, k, 1, 1, []byte(fmt.Sprint("a-", 30+i))))
+	}
+	want := Stored{Epoch: 2, Data: []byte("b-2"), Older: []uint64{1}}
+	for range 2 {
+		got, err := k.Load(testContext(t), 1)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		e.cluster.Compact()
+	}
+	require.NoError(t, save(t, k, 1, 3, []byte("c")))
+	k.Retire(1, []uint64{1, 2})
+	require.Eventually(t, func() bool {
+		got, err := k.Load(testContext(t), 1)
+		return err == nil && got.Epoch == 3 && len(got.Older) == 0
+	}, soon, 10*time.Millisecond)
+}
+
+func TestTick(t *testing.T) {
+	t.Parallel()
+	_, c, _ := setup(t, 2, nil)
+	type ticked struct {
+		offset int64
+		err    error
+	}
+	done := make(chan ticked, 1)
+	r := startReader(t, c)
+	f, err := r.Assign(1, 0)
+	require.NoError(t, err)
+	for i := range 2 {
+		c.Tick(1, func(o int64, err error) { done <- ticked{o, err} })
+		require.Equal(t, ticked{int64(i), nil}, <-done)
+		rec := nextBatch(t, f).Records
+		require.Len(t, rec, 1)
+		require.Empty(t, rec[0].Value)
+		require.Equal(t, []Header{{FormatHeader, []byte(FormatVersion)}}, rec[0].Headers)
+		require.InDelta(t, time.Now().UnixMilli(), rec[0].Timestamp, 10_000)
+	}
+	require.EqualValues(t, 2, c.Stats().Ticks)
 }
 
 func TestCheckpointSizes(t *testing.T) {
@@ -64,15 +118,14 @@ func TestCheckpointSizes(t *testing.T) {
 	_, c, _ := setup(t, 1, func(cfg *Config) { cfg.Compression = "none" })
 	k := c.Checkpoints()
 	big := []byte(strings.Repeat("x", MaxCheckpoint))
-	require.NoError(t, save(t, k, 0, big))
-	got, found, err := k.Load(testContext(t), 0)
+	require.NoError(t, save(t, k, 0, 1, big))
+	got, err := k.Load(testContext(t), 0)
 	require.NoError(t, err)
-	require.True(t, found)
-	require.Equal(t, big, got)
-	err = save(t, k, 0, append(big, 'x'))
+	require.Equal(t, big, got.Data)
+	err = save(t, k, 0, 1, append(big, 'x'))
 	require.ErrorIs(t, err, ErrTooLarge)
 	require.False(t, IsRetryable(err))
-	require.Error(t, save(t, k, 7, []byte("no such partition")))
+	require.Error(t, save(t, k, 7, 1, []byte("no such partition")))
 	require.EqualValues(t, 2, c.Stats().CheckpointErrors)
 }
 
@@ -83,10 +136,10 @@ func TestLoadSurvivesALeaderChange(t *testing.T) {
 	k := c.Checkpoints()
 	for i := range 4 {
 		want := fmt.Sprint(i)
-		require.NoError(t, save(t, k, 0, []byte(want)))
-		got, _, err := k.Load(testContext(t), 0)
+		require.NoError(t, save(t, k, 0, 1, []byte(want)))
+		got, err := k.Load(testContext(t), 0)
 		require.NoError(t, err)
-		require.Equal(t, want, string(got))
+		require.Equal(t, want, string(got.Data))
 		require.NoError(t, e.cluster.MoveTopicPartition("thresher.checkpoints", 0, 1-e.cluster.LeaderFor("thresher.checkpoints", 0)))
 	}
 }

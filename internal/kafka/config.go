@@ -41,9 +41,9 @@ type Config struct {
 	DialTimeout time.Duration `mapstructure:"dial_timeout"`
 	// RequestTimeout bounds one administrative request: offsets, commits, topics.
 	RequestTimeout time.Duration `mapstructure:"request_timeout"`
-	// IdleSlack is how far the time of an idle partition stays behind the wall clock. It must exceed the difference
-	// between this machine's clock and the brokers'.
-	IdleSlack time.Duration `mapstructure:"idle_slack"`
+	// TickInterval is how long nothing must have come in a partition in which traces wait, until its owner appends a record without
+	// spans, so that time passes: 10 ms to a minute.
+	TickInterval time.Duration `mapstructure:"tick_interval"`
 }
 
 // SpansConfig is about the topic in which all spans of a trace are in one partition.
@@ -103,8 +103,6 @@ type ReaderConfig struct {
 	PartitionBytes int `mapstructure:"partition_bytes"`
 	// MaxWait is how long a broker holds a fetch when there is nothing to read. A new partition can wait as long.
 	MaxWait time.Duration `mapstructure:"max_wait"`
-	// IdleInterval is how often the log end is asked for, in one request a broker for all partitions.
-	IdleInterval time.Duration `mapstructure:"idle_interval"`
 }
 
 // DefaultConfig is the configuration of an empty kafka section. Brokers has no default.
@@ -133,11 +131,10 @@ func DefaultConfig() Config {
 			FetchBytes:     8 << 20,
 			PartitionBytes: 256 << 10,
 			MaxWait:        300 * time.Millisecond,
-			IdleInterval:   250 * time.Millisecond,
 		},
 		DialTimeout:    5 * time.Second,
 		RequestTimeout: 10 * time.Second,
-		IdleSlack:      time.Second,
+		TickInterval:   time.Second,
 	}
 }
 
@@ -223,11 +220,10 @@ func (c *Config) Validate() error {
 	between("reader.fetch_bytes", c.Reader.FetchBytes, 64<<10, 1<<30)
 	between("reader.partition_bytes", c.Reader.PartitionBytes, 16<<10, max(16<<10, c.Reader.FetchBytes))
 	lasting("reader.max_wait", c.Reader.MaxWait, 10*time.Millisecond, 30*time.Second)
-	lasting("reader.idle_interval", c.Reader.IdleInterval, 10*time.Millisecond, time.Minute)
 
 	lasting("dial_timeout", c.DialTimeout, 100*time.Millisecond, time.Minute)
 	lasting("request_timeout", c.RequestTimeout, 100*time.Millisecond, 5*time.Minute)
-	lasting("idle_slack", c.IdleSlack, 0, 10*time.Minute)
+	lasting("tick_interval", c.TickInterval, 10*time.Millisecond, time.Minute)
 	return errors.Join(errs...)
 }
 

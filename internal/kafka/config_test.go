@@ -20,12 +20,12 @@ func TestDefaultConfigNeedsOnlyBrokers(t *testing.T) {
 func TestConfigFromYAML(t *testing.T) {
 	cfg := DefaultConfig()
 	err := confmap.NewFromStringMap(map[string]any{
-		"brokers":     []any{"a:1", "b:2"},
-		"compression": "lz4",
-		"spans":       map[string]any{"topic": "x", "partitions": 12, "retention": "90m", "max_record_bytes": 1 << 20},
-		"sasl":        map[string]any{"mechanism": "PLAIN", "username": "u", "password": "p"},
-		"tls":         map[string]any{},
-		"idle_slack":  "3s",
+		"brokers":       []any{"a:1", "b:2"},
+		"compression":   "lz4",
+		"spans":         map[string]any{"topic": "x", "partitions": 12, "retention": "90m", "max_record_bytes": 1 << 20},
+		"sasl":          map[string]any{"mechanism": "PLAIN", "username": "u", "password": "p"},
+		"tls":           map[string]any{},
+		"tick_interval": "3s",
 	}).Unmarshal(&cfg)
 	require.NoError(t, err)
 	require.NoError(t, cfg.Validate())
@@ -35,7 +35,7 @@ func TestConfigFromYAML(t *testing.T) {
 	require.Equal(t, "p", string(cfg.SASL.Password))
 	require.NotNil(t, cfg.TLS)
 	require.Equal(t, "thresher.checkpoints", cfg.Checkpoints.Topic)
-	require.Equal(t, 3*time.Second, cfg.IdleSlack)
+	require.Equal(t, 3*time.Second, cfg.TickInterval)
 
 	err = confmap.NewFromStringMap(map[string]any{"partitons": 3}).Unmarshal(&cfg)
 	require.ErrorContains(t, err, "partitons")
@@ -55,7 +55,7 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 	cfg.SASL = &SASLConfig{Mechanism: "GSSAPI"}
 	cfg.Producer.DeliveryTimeout = 0
 	cfg.Reader.PartitionBytes = cfg.Reader.FetchBytes + 1
-	cfg.IdleSlack = -1
+	cfg.TickInterval = -1
 	err := cfg.Validate()
 	require.Error(t, err)
 	for _, want := range []string{
@@ -63,7 +63,7 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 		`compression: "brotli" is not known; use one of zstd`, `spans.topic: "a b"`, "spans.partitions: 0 is out of bounds",
 		"spans.replication_factor: 0", "spans.retention: 1s", `rejected.topic: "thresher.rejected" is also checkpoints.topic`,
 		"tls:", "sasl.mechanism:", "sasl.username:", "sasl.password:", "producer.delivery_timeout:", "reader.partition_bytes:",
-		"idle_slack:",
+		"tick_interval:",
 	} {
 		require.ErrorContains(t, err, want)
 	}

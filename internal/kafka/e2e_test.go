@@ -109,14 +109,6 @@ func TestRealLog(t *testing.T) {
 	}
 	require.IsIncreasing(t, append([]int64{stamps[0] - 1}, dedup(stamps)...))
 
-	// Caught up: the leader itself says that there is no more.
-	asked := time.Now()
-	f.AskIdle()
-	idle := next(t, f).Idle
-	require.NotNil(t, idle)
-	require.EqualValues(t, 10, idle.Next)
-	require.False(t, idle.At.Before(asked))
-
 	// By time.
 	at, err := c.OffsetForTime(ctx, 0, stamps[9]+1)
 	require.NoError(t, err)
@@ -136,13 +128,13 @@ func TestRealLog(t *testing.T) {
 	// Checkpoint, then commit; another client sees both.
 	k := c.Checkpoints()
 	for i := range 5 {
-		require.NoError(t, save(t, k, 1, []byte(fmt.Sprint(i))))
+		require.NoError(t, save(t, k, 1, 7, []byte(fmt.Sprint(i))))
 	}
 	require.NoError(t, k.Commit(ctx, map[int32]Committed{0: {Offset: 9, LeaderEpoch: epoch, Metadata: "m"}}))
 	other, _ := connect(t, cfg)
 	all, err := other.Checkpoints().LoadAll(ctx, []int32{0, 1})
 	require.NoError(t, err)
-	require.Equal(t, map[int32][]byte{1: []byte("4")}, all)
+	require.Equal(t, map[int32]Stored{1: {Epoch: 7, Data: []byte("4")}}, all)
 	committed, err := other.Checkpoints().Committed(ctx)
 	require.NoError(t, err)
 	require.Equal(t, map[int32]Committed{0: {Offset: 9, LeaderEpoch: epoch, Metadata: "m"}}, committed)
@@ -156,14 +148,10 @@ func TestRealLog(t *testing.T) {
 	r.Unassign(0)
 	f, err = r.Assign(0, 2)
 	require.NoError(t, err)
-	f.AskIdle()
 	g := next(t, f).Gap
 	require.NotNil(t, g)
 	require.EqualValues(t, 2, g.From)
 	require.EqualValues(t, 10, g.To)
-	idle = next(t, f).Idle
-	require.NotNil(t, idle)
-	require.EqualValues(t, 10, idle.Next)
 
 	rejected := make(chan error, 1)
 	c.NewRejecter().Reject(ctx, Rejected{Reason: "test", Value: []byte("x")}, func(err error) { rejected <- err })
@@ -197,10 +185,6 @@ func TestRealTransactions(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"t0"}, values)
-	f.AskIdle()
-	idle := next(t, f).Idle
-	require.NotNil(t, idle)
-	require.EqualValues(t, 4, idle.Next)
 }
 
 func dedup(in []int64) (out []int64) {

@@ -24,7 +24,7 @@ type EmbeddedOptions struct {
 	// RetentionBytes bounds the data of all partitions together, on disk, give or take a quarter and what comes in
 	// within some seconds; 1 GiB if 0.
 	RetentionBytes int64
-	// Now is the broker's clock; time.Now if nil. Tests let hours of log pass with it.
+	// Now is the broker's clock; time.Now if nil. Tests let hours of log pass with it, and set it wrong.
 	Now func() time.Time
 }
 

@@ -80,11 +80,11 @@ func TestEmbeddedBoundsItsDisk(t *testing.T) {
 	}
 	k := c.Checkpoints()
 	for range 300 {
-		require.NoError(t, save(t, k, 0, random))
+		require.NoError(t, save(t, k, 0, 1, random))
 	}
 	large := make([]byte, 3<<20) // more than is kept of a partition of spans
 	_, _ = src.Read(large)
-	require.NoError(t, save(t, k, 1, large))
+	require.NoError(t, save(t, k, 1, 1, large))
 	size := func() (n int64) {
 		require.NoError(t, filepath.WalkDir(dir, func(_ string, d fs.DirEntry, _ error) error {
 			if d == nil || d.IsDir() {
@@ -101,14 +101,12 @@ func TestEmbeddedBoundsItsDisk(t *testing.T) {
 	start, err := c.StartOffset(testContext(t), 0)
 	require.NoError(t, err)
 	require.NotZero(t, start)
-	got, found, err := k.Load(testContext(t), 0)
+	got, err := k.Load(testContext(t), 0)
 	require.NoError(t, err)
-	require.True(t, found)
-	require.Equal(t, random, got)
-	got, found, err = k.Load(testContext(t), 1)
+	require.Equal(t, random, got.Data)
+	got, err = k.Load(testContext(t), 1)
 	require.NoError(t, err)
-	require.True(t, found)
-	require.Equal(t, large, got)
+	require.Equal(t, large, got.Data)
 }
 
 func TestEmbeddedKeepsADirectoryThatIsNotItsOwn(t *testing.T) {

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"sync"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -41,15 +40,6 @@ type Batch struct {
 	shared bool
 }
 
-// Idle says that at time At the log of a partition ended at Next, including what is not yet on all replicas. If the
-// position of who takes it is Next or greater, every record that is still to come was appended after At, and time may
-// go on to At less kafka.idle_slack. If it is smaller, Idle says nothing.
-type Idle struct {
-	Partition int32
-	Next      int64
-	At        time.Time // this machine's clock, before the question was sent
-}
-
 // Gap says that reading goes on at To instead of From. If To is greater, the records in between are gone: retention
 // deleted them before they were read. If To is smaller, the log was cut back or the topic made anew: what follows
 // replaces records that were read before, and whatever was built from those must be built again.
@@ -57,12 +47,13 @@ type Gap struct {
 	Partition int32
 	From, To  int64
 	Cause     error
+	// Anew: the topic was deleted and made again, so that offsets before mean nothing, also where To is not smaller than From.
+	Anew bool
 }
 
 // An Event is exactly one of its fields.
 type Event struct {
 	Batch *Batch
-	Idle  *Idle
 	Gap   *Gap
 }
 
@@ -78,7 +69,6 @@ type Feed struct {
 	paused bool
 	resume int // bytes at or below which a paused feed goes on; half of what it had
 	takes  uint64
-	idle   bool // asked for
 	closed bool
 
 	// Of the Reader's Run goroutine only; next also under mu.
@@ -123,14 +113,6 @@ func (f *Feed) Take() (Event, bool) {
 	return e, true
 }
 
-// AskIdle makes the reader look, in its next round, whether the log ends where this feed does. One answer is given for
-// one question, as an Idle event, and only once the feed has reached the log's end; until then the question stands.
-func (f *Feed) AskIdle() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.idle = true
-}
-
 // put appends an event. It reports whether the feed is over its bound.
 func (f *Feed) put(e Event, next int64, bound int) (over bool) {
 	n := size(e)
@@ -155,24 +137,6 @@ func (f *Feed) put(e Event, next int64, bound int) (over bool) {
 	default:
 	}
 	return over
-}
-
-// putIdle answers AskIdle if the feed has reached end. It is called by the goroutine that asks for ends, so it must
-// not touch next.
-func (f *Feed) putIdle(end int64, at time.Time) {
-	f.mu.Lock()
-	// A feed that is behind gets no answer: the records up to the end are still to come.
-	if f.closed || !f.idle || f.next < end {
-		f.mu.Unlock()
-		return
-	}
-	f.idle = false
-	f.events = append(f.events, Event{Idle: &Idle{Partition: f.partition, Next: end, At: at}})
-	f.mu.Unlock()
-	select {
-	case f.ready <- struct{}{}:
-	default:
-	}
 }
 
 // close empties the feed for good.

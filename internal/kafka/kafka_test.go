@@ -63,7 +63,6 @@ func testConfig(addr string, partitions int) Config {
 	cfg := DefaultConfig()
 	cfg.Brokers = []string{addr}
 	cfg.Spans.Partitions = partitions
-	cfg.Reader.IdleInterval = 20 * time.Millisecond
 	cfg.Reader.MaxWait = 100 * time.Millisecond
 	return cfg
 }

@@ -13,17 +13,17 @@ import (
 const (
 	askLatest   = -1 // special timestamps of ListOffsets
 	askEarliest = -2
-
-	asConsumer = -1 // special replicas of ListOffsets
-	// asDebugger makes the leader answer with the end of its own log. A consumer gets the end of what all in-sync
-	// replicas have: a record between the two has its timestamp already and can still become visible.
-	asDebugger = -2
 )
 
 // EndOffsets tells for each partition of the spans topic the offset that the next visible record will have, at some
 // moment between the call and its return. It retries until the context or kafka.request_timeout ends.
 func (c *Client) EndOffsets(ctx context.Context, partitions []int32) (map[int32]int64, error) {
 	return c.listOffsets(ctx, c.cfg.Spans.Topic, askLatest, partitions)
+}
+
+// StartOffsets tells for each partition of the spans topic the offset of the oldest record that it still has.
+func (c *Client) StartOffsets(ctx context.Context, partitions []int32) (map[int32]int64, error) {
+	return c.listOffsets(ctx, c.cfg.Spans.Topic, askEarliest, partitions)
 }
 
 // StartOffset tells the offset of the oldest record that the partition of the spans topic still has; if it has none,
@@ -58,7 +58,7 @@ func (c *Client) listOffsets(ctx context.Context, topic string, timestamp int64,
 	defer cancel()
 	out := make(map[int32]int64, len(partitions))
 	for try := 1; ; try++ {
-		left, err := c.askOffsets(ctx, topic, asConsumer, timestamp, partitions, out)
+		left, err := c.askOffsets(ctx, topic, timestamp, partitions, out)
 		if err == nil {
 			return out, nil
 		}
@@ -75,9 +75,9 @@ func (c *Client) listOffsets(ctx context.Context, topic string, timestamp int64,
 }
 
 // askOffsets fills out, and returns the partitions that have no answer with the last reason.
-func (c *Client) askOffsets(ctx context.Context, topic string, replica int32, timestamp int64, partitions []int32, out map[int32]int64) (left []int32, err error) {
+func (c *Client) askOffsets(ctx context.Context, topic string, timestamp int64, partitions []int32, out map[int32]int64) (left []int32, err error) {
 	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID = replica
+	req.ReplicaID = -1     // a consumer
 	req.IsolationLevel = 1 // read committed, as the reader does
 	rt := kmsg.NewListOffsetsRequestTopic()
 	rt.Topic = topic

@@ -225,7 +225,12 @@ func (r *Reader) apply() {
 			r.startAnew(m)
 		}
 		f.mending = false
-		r.jump(f, m.to, m.cause)
+		if m.anew {
+			r.c.counters.gaps.Add(1)
+			f.put(Event{Gap: &Gap{Partition: f.partition, From: f.next, To: m.to, Cause: m.cause, Anew: true}}, m.to, r.bound())
+		} else {
+			r.jump(f, m.to, m.cause)
+		}
 		add[f.partition] = kgo.NewOffset().At(f.next)
 	}
 	topic := r.c.cfg.Spans.Topic

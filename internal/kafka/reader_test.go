@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -141,13 +140,9 @@ func TestGapWhenRetentionWasFaster(t *testing.T) {
 
 	f, err = r.Assign(1, 2)
 	require.NoError(t, err)
-	f.AskIdle()
 	g = next(t, f).Gap
 	require.NotNil(t, g)
 	require.EqualValues(t, 10, g.To)
-	idle := next(t, f).Idle
-	require.NotNil(t, idle)
-	require.EqualValues(t, 10, idle.Next)
 	produce(t, p, 1, "new")
 	values, _ = collect(t, f, 1)
 	require.Equal(t, []string{"new"}, values)
@@ -279,7 +274,7 @@ func TestBrokerDownAndBack(t *testing.T) {
 	require.Equal(t, []string{"v5"}, values)
 }
 
-// Next and Idle pass over transaction markers, and what was rolled back is not seen.
+// Next passes over transaction markers, and what was rolled back is not seen.
 func TestTransactionsOfOthers(t *testing.T) {
 	t.Parallel()
 	e, c, _ := setup(t, 1, nil)
@@ -305,43 +300,7 @@ func TestTransactionsOfOthers(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"t0", "t2"}, values)
-	f.AskIdle()
-	idle := next(t, f).Idle
-	require.NotNil(t, idle)
-	require.EqualValues(t, 6, idle.Next)
 	require.Zero(t, c.Stats().Gaps)
-}
-
-func TestIdleOnlyAtTheEndAndOnlyWhenAsked(t *testing.T) {
-	t.Parallel()
-	e, c, _ := setup(t, 1, nil)
-	p := startProducer(t, c)
-	r := startReader(t, c)
-	asked := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Observe: true, Count: -1,
-		When: func(req kmsg.Request) bool { return req.(*kmsg.ListOffsetsRequest).ReplicaID == asDebugger }})
-	defer asked.Remove()
-	f, err := r.Assign(0, 0)
-	require.NoError(t, err)
-	produce(t, p, 0, numbered(0, 3)...)
-	collect(t, f, 3)
-	require.Zero(t, asked.Hits())
-
-	before := time.Now()
-	f.AskIdle()
-	idle := next(t, f).Idle
-	require.NotNil(t, idle)
-	require.EqualValues(t, 3, idle.Next)
-	require.False(t, idle.At.Before(before))
-	require.False(t, idle.At.After(time.Now()))
-
-	// A feed that is behind is not told.
-	e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "thresher.spans", Err: kerr.LeaderNotAvailable, Count: -1})
-	produce(t, p, 0, "behind")
-	n := asked.Hits()
-	f.AskIdle()
-	require.Eventually(t, func() bool { return asked.Hits() >= n+3 }, soon, time.Millisecond)
-	_, ok := f.Take()
-	require.False(t, ok)
 }
 
 func TestOffsetsByTime(t *testing.T) {

@@ -28,7 +28,6 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type stamper struct {
 	decompress kgo.Decompressor
 	compress   map[kgo.CompressionCodecType]kgo.Compressor
-	last       int64
 }
 
 func newStamper() *stamper {
@@ -46,14 +45,13 @@ func newStamper() *stamper {
 	return s
 }
 
-// stamp changes the request. What it cannot read it leaves to the broker to refuse. Time does not go back even if the
-// clock does.
+// stamp changes the request. What it cannot read it leaves to the broker to refuse. The time is what the broker's clock says, also if
+// that is wrong or goes back, as with a real one.
 func (s *stamper) stamp(req *kmsg.ProduceRequest, now int64) {
-	s.last = max(s.last, now)
 	for i := range req.Topics {
 		for j := range req.Topics[i].Partitions {
 			p := &req.Topics[i].Partitions[j]
-			if b, err := s.batch(p.Records, s.last); err == nil {
+			if b, err := s.batch(p.Records, now); err == nil {
 				p.Records = b
 			}
 		}

@@ -26,6 +26,9 @@ type Stats struct {
 	ProducedRecords uint64 `json:"produced_records"`
 	ProducedBytes   uint64 `json:"produced_bytes"` // of values, before compression
 	ProduceErrors   uint64 `json:"produce_errors"` // records that Kafka did not acknowledge
+	// Ticks are records without spans that were appended so that time passes; TickErrors could not be.
+	Ticks      uint64 `json:"ticks"`
+	TickErrors uint64 `json:"tick_errors"`
 	// WaitingBytes have been published and not yet been acknowledged, now.
 	WaitingBytes int64 `json:"waiting_bytes"`
 
@@ -42,8 +45,8 @@ type counters struct {
 	consumedRecords, consumedBytes, fetchErrors, gaps, lostRecords, pauses atomic.Uint64
 	assigned, paused, queued                                               atomic.Int64
 
-	producedRecords, producedBytes, produceErrors atomic.Uint64
-	waiting                                       atomic.Int64
+	producedRecords, producedBytes, produceErrors, ticks, tickErrors atomic.Uint64
+	waiting                                                          atomic.Int64
 
 	rejected, rejectErrors                                    atomic.Uint64
 	checkpointWrites, checkpointErrors, commits, commitErrors atomic.Uint64
@@ -67,6 +70,8 @@ func (c *Client) Stats() Stats {
 		ProducedRecords:    n.producedRecords.Load(),
 		ProducedBytes:      n.producedBytes.Load(),
 		ProduceErrors:      n.produceErrors.Load(),
+		Ticks:              n.ticks.Load(),
+		TickErrors:         n.tickErrors.Load(),
 		WaitingBytes:       n.waiting.Load(),
 		RejectedRecords:    n.rejected.Load(),
 		RejectErrors:       n.rejectErrors.Load(),

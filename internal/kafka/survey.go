@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	mendMin   = 200 * time.Millisecond
-	mendMax   = 10 * time.Second
-	skipAfter = 5 // failures of one batch
+	surveyEvery = 200 * time.Millisecond
+	mendMin     = 200 * time.Millisecond
+	mendMax     = 10 * time.Second
+	skipAfter   = 5 // failures of one batch
 	// rewind is how far before the last read record reading goes on if it is not known where the log was cut.
 	rewind = time.Minute
 )
@@ -50,10 +51,10 @@ func (r *Reader) breakOff(f *Feed, cause error) {
 	r.broken = append(r.broken, &breakage{feed: f, id: r.c.spansID(), at: f.next, lastTime: f.lastTime, cause: cause})
 }
 
-// survey asks, in one request a broker, where logs end, for the feeds that want to know; and where to go on with
-// partitions whose reading broke. It is a goroutine of its own so that reading does not wait for answers.
+// survey asks where to go on with partitions whose reading broke. It is a goroutine of its own so that reading does not wait
+// for answers.
 func (r *Reader) survey(ctx context.Context) {
-	tick := time.NewTicker(r.c.cfg.Reader.IdleInterval)
+	tick := time.NewTicker(surveyEvery)
 	defer tick.Stop()
 	broken := make(map[int32]*breakage)
 	lastBreak := make(map[int32]*breakage) // how often the same offset broke
@@ -95,37 +96,6 @@ func (r *Reader) survey(ctx context.Context) {
 			r.mended = append(r.mended, m)
 			r.kick()
 			r.mu.Unlock()
-		}
-		r.answerIdle(ctx, broken)
-	}
-}
-
-// answerIdle is one round of the question "is this all?".
-func (r *Reader) answerIdle(ctx context.Context, broken map[int32]*breakage) {
-	r.mu.Lock()
-	var asking []*Feed
-	var partitions []int32
-	for p, f := range r.desired {
-		f.mu.Lock()
-		if f.idle && broken[p] == nil {
-			asking = append(asking, f)
-			partitions = append(partitions, p)
-		}
-		f.mu.Unlock()
-	}
-	r.mu.Unlock()
-	if len(asking) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, r.c.cfg.RequestTimeout)
-	defer cancel()
-	at := time.Now()
-	ends := make(map[int32]int64, len(partitions))
-	// Whoever has no answer asks again in the next round; the client's watch says so if Kafka is not there.
-	_, _ = r.c.askOffsets(ctx, r.c.cfg.Spans.Topic, asDebugger, askLatest, partitions, ends)
-	for _, f := range asking {
-		if end, ok := ends[f.partition]; ok {
-			f.putIdle(end, at)
 		}
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/binary"
 	"log/slog"
+	"math"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"thresher/internal/kafka"
 	"thresher/internal/wire"
 	"thresher/sampler"
 )
@@ -29,7 +31,7 @@ func TestLargeCheckpointsAreStoredLessOften(t *testing.T) {
 
 // large is the checkpoint of a partition of which much is delivered behind something that is not.
 func large(deliveries int) *sampler.Checkpoint {
-	c := &sampler.Checkpoint{Resume: 1, Next: 2, Time: 1_000_000, ReplayFrom: 990_000, Rules: []sampler.Rules{{DecisionWait: 1000, Tick: 1}}}
+	c := &sampler.Checkpoint{Resume: 1, Next: 2, Rules: []sampler.Rules{{DecisionWait: 1000, Tick: 1}}}
 	for i := range deliveries {
 		id := wire.TraceID{1}
 		binary.BigEndian.PutUint64(id[8:], uint64(i)+1)
@@ -64,14 +66,22 @@ func TestLastCheckpointDoesNotWait(t *testing.T) {
 	c := large(16_000)
 	wait := time.Duration(sizeOf(c)) * time.Second / checkpointRate
 	require.Greater(t, wait, 4*time.Second)
-	r, _, err := n.newRunner(ctx, 0, topic, seal(topic, c), int64(c.Resume))
+	own := func(partition int32) *runner {
+		data, shed := n.sealer.seal(topic, c)
+		require.Zero(t, shed)
+		r, _, err := n.newRunner(ctx, &takeover{
+			partition: partition, topic: topic, stored: kafka.Stored{Epoch: 4, Data: data}, end: 1 << 40, cut: math.MaxInt64,
+		})
+		require.NoError(t, err)
+		return r
+	}
+	r := own(0)
 	require.NoError(t, err)
 	defer r.machine.Release()
 	next := c.Resume
 	change := func() { // so that there is something new to store
+		require.NoError(t, r.machine.Record(sampler.Offset(next), 1_000_000, nil))
 		next++
-		r.machine.Skip(next)
-		r.machine.Tick(c.Time)
 	}
 
 	change()
@@ -80,34 +90,34 @@ func TestLastCheckpointDoesNotWait(t *testing.T) {
 	r.begun = r.begun.Add(-wait)
 	r.checkpoint(false)
 	require.True(t, r.saving, "its turn has come")
-	r.stored(<-r.savedAcked)
-	require.Greater(t, sizeOf(mustUnseal(t, r.saved, topic)), 256<<10)
+	r.checkpointStored(<-r.savedAcked)
+	require.Greater(t, sizeOf(mustUnseal(t, n, r.saved, topic)), 256<<10)
 
 	change()
 	r.checkpoint(false)
 	require.False(t, r.saving, "another one is too early")
 	r.checkpoint(true)
 	require.True(t, r.saving, "the last one is not")
-	r.stored(<-r.savedAcked)
-	stored, _, err := n.checkpoints.Load(ctx, 0)
+	r.checkpointStored(<-r.savedAcked)
+	stored, err := n.checkpoints.Load(ctx, 0)
 	require.NoError(t, err)
-	require.Equal(t, next, mustUnseal(t, stored, topic).Next)
+	require.EqualValues(t, 5, stored.Epoch)
+	require.Equal(t, next, mustUnseal(t, n, stored.Data, topic).Next)
 
 	// A small one waits for nothing.
 	c.Delivered = nil
-	r, _, err = n.newRunner(ctx, 1, topic, seal(topic, c), int64(c.Resume))
-	require.NoError(t, err)
+	r = own(1)
 	defer r.machine.Release()
-	r.machine.Skip(c.Resume + 1)
-	r.machine.Tick(c.Time)
+	next = c.Resume
+	change()
 	r.checkpoint(false)
 	require.True(t, r.saving)
-	r.stored(<-r.savedAcked)
+	r.checkpointStored(<-r.savedAcked)
 }
 
-func mustUnseal(t *testing.T, b []byte, topic [16]byte) *sampler.Checkpoint {
+func mustUnseal(t *testing.T, n *Node, b []byte, topic [16]byte) *sampler.Checkpoint {
 	t.Helper()
-	c, err := unseal(b, topic)
+	c, err := n.sealer.unseal(b, topic)
 	require.NoError(t, err)
 	return c
 }

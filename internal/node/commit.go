@@ -21,10 +21,10 @@ type commits struct {
 	waiting map[int32]kafka.Committed
 }
 
-func (c *commits) put(partition int32, offset int64, epoch int32) {
+func (c *commits) put(partition int32, at kafka.Committed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting[partition] = kafka.Committed{Offset: offset, LeaderEpoch: epoch}
+	c.waiting[partition] = at
 }
 
 // run commits until ctx ends.

@@ -60,9 +60,10 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 
 	m.policies(s.Policies)
 	m.sum("thresher.traces.flagged", "{trace}", "Decided traces with a peculiarity: early = decided by size, rootless = no root span came, "+
-		"spilled = read again from the log, lost = could not be read again, rescued = dropped, and kept since a late span that a policy of rescue_on matched.",
+		"spilled = read again from the log, lost = could not be read again, rescued = dropped, and kept since a late span that a policy of rescue_on matched, "+
+		"unsure = kept because it may be the rest of a trace whose decision nobody remembers.",
 		num(l.EarlyTraces, "flag", "early"), num(l.RootlessTraces, "flag", "rootless"), num(l.SpilledTraces, "flag", "spilled"),
-		num(l.LostTraces, "flag", "lost"), num(l.RescuedTraces, "flag", "rescued"))
+		num(l.LostTraces, "flag", "lost"), num(l.RescuedTraces, "flag", "rescued"), num(l.UnsureTraces, "flag", "unsure"))
 	m.sum("thresher.decisions.forgotten", "{trace}", "Decisions forgotten before their time for lack of room: their late spans are decided alone.", num(l.Forgotten))
 	m.sum("thresher.deliveries.recognised", "{delivery}", "Deliveries decided again after a restart and known to have arrived before it.", num(l.Redelivered))
 	m.sum("thresher.records.damaged", "{record}", "Log records that could not be decoded; see the rejected topic.", num(l.DamagedRecords))
@@ -75,7 +76,16 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 	m.gauge("thresher.ready", "", "1 if /readyz says so.", num(bit(s.Ready)))
 	m.decisionAge(views)
 
-	var lag, lagSeconds, unsettled, age, held []point
+	m.sum("thresher.partitions.forgetful", "{partition}", "Partitions taken over of whose log too little was left to remember earlier decisions.", num(s.Forgetful))
+
+	var lag, lagSeconds, unsettled, age, held, ahead []point
+	var leaps, falls uint64
+	for _, v := range views {
+		leaps += v.stats.TimeLeaps
+		falls += v.stats.TimeFalls
+	}
+	m.sum("thresher.time.jumps", "{record}", "Records stamped more than 10 s ahead of the one before, or behind all clocks that are known: wrong or mended clocks of brokers, or silence.",
+		num(leaps, "direction", "forward"), num(falls, "direction", "back"))
 	for _, q := range s.Partitions {
 		no := strconv.Itoa(int(q.Partition))
 		lag = append(lag, num(uint64(q.LagRecords), "partition", no))
@@ -83,12 +93,15 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 		unsettled = append(unsettled, num(uint64(max(0, q.NextOffset-q.ResumeOffset)), "partition", no))
 		age = append(age, real(q.CheckpointAge, "partition", no))
 		held = append(held, num(bit(q.Held), "partition", no))
+		ahead = append(ahead, real(q.StampsAhead, "partition", no))
 	}
 	m.gauge("thresher.lag.records", "{record}", "Records in the log that are not read yet.", lag...)
 	m.gauge("thresher.lag", "s", "Age of the last record read, while there are records not read yet; else 0.", lagSeconds...)
 	m.gauge("thresher.unsettled.records", "{record}", "Records between the resume offset and the next one: what a restart decides again.", unsettled...)
 	m.gauge("thresher.checkpoint.age", "s", "Time since the checkpoint was stored that holds now.", age...)
 	m.gauge("thresher.partition.held", "", "1 while the partition waits because the backends have not taken what was kept.", held...)
+
+	m.gauge("thresher.time.ahead", "s", "How far the timestamps of the log are ahead of the time that decides: what clocks have leapt since the log was first read.", ahead...)
 
 	m.exporters(s.Exporters)
 	m.receivers(s)
@@ -196,7 +209,8 @@ func (m *series) kafka(s Status) {
 	m.sum("thresher.kafka.values", "By", "Record values of the spans topic, uncompressed.", num(k.ConsumedBytes, "direction", "read"), num(k.ProducedBytes, "direction", "written"))
 	m.sum("thresher.kafka.errors", "{error}", "What Kafka did not do when it was asked to.",
 		num(k.FetchErrors, "operation", "fetch"), num(k.ProduceErrors, "operation", "produce"), num(k.RejectErrors, "operation", "reject"),
-		num(k.CheckpointErrors, "operation", "checkpoint"), num(k.CommitErrors, "operation", "commit"))
+		num(k.CheckpointErrors, "operation", "checkpoint"), num(k.CommitErrors, "operation", "commit"), num(k.TickErrors, "operation", "tick"))
+	m.sum("thresher.ticks", "{record}", "Records without spans that were appended because traces waited for time to pass in a silent partition.", num(k.Ticks))
 	m.sum("thresher.kafka.lost.records", "{record}", "Records that were gone before they were read. Anything but 0 is loss.", num(k.LostRecords))
 	m.sum("thresher.kafka.gaps", "{gap}", "Jumps over records that were gone before they were read, and logs that were cut: loss, see the metric of lost records.", num(k.Gaps))
 	m.sum("thresher.rejected.records", "{record}", "Records written to the rejected topic.", num(k.RejectedRecords))

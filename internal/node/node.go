@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,11 +65,13 @@ type Node struct {
 	checkpoints *kafka.Checkpoints
 	rejecter    *kafka.Rejecter
 	commits     *commits
+	sealer      *sealer
 	delivery    *export.Delivery
 	receivers   []*receiver
 	slabs       *offheap.Slabs // memory for spans
 	readers     chan struct{}  // slots for reading spilled traces again
 	complaints  complaints
+	forgot      atomic.Uint64 // partitions taken over without all that is needed to remember decisions
 	stopping    chan struct{} // closed when the partitions are told to stop
 
 	mu      sync.RWMutex
@@ -119,6 +120,9 @@ func New(cfg *config.Config, opts Options) (*Node, error) {
 	}
 	var err error
 	if n.client, err = kafka.New(cfg.Kafka, n.log.With("part", "kafka")); err != nil {
+		return nil, err
+	}
+	if n.sealer, err = newSealer(); err != nil {
 		return nil, err
 	}
 	n.checkpoints, n.rejecter = n.client.Checkpoints(), n.client.NewRejecter()
@@ -269,17 +273,9 @@ func (n *Node) startPartitions(ctx context.Context) (*partitions, error) {
 	for i := range all {
 		all[i] = int32(i)
 	}
-	topic, err := n.client.SpansTopicID(ctx)
+	known, err := n.lookUp(ctx, all)
 	if err != nil {
 		return nil, err
-	}
-	stored, err := n.checkpoints.LoadAll(ctx, all)
-	if err != nil {
-		return nil, fmt.Errorf("reading the checkpoints: %w", err)
-	}
-	ends, err := n.client.EndOffsets(ctx, all)
-	if err != nil {
-		return nil, fmt.Errorf("reading the ends of the log: %w", err)
 	}
 	runners := make([]*runner, len(all))
 	from := make([]int64, len(all))
@@ -287,7 +283,7 @@ func (n *Node) startPartitions(ctx context.Context) (*partitions, error) {
 	g.SetLimit(16)
 	for _, p := range all {
 		g.Go(func() (err error) {
-			runners[p], from[p], err = n.newRunner(gctx, p, topic, stored[p], ends[p])
+			runners[p], from[p], err = n.newRunner(gctx, known[p])
 			return err
 		})
 	}
@@ -330,60 +326,18 @@ func (n *Node) startPartitions(ctx context.Context) (*partitions, error) {
 }
 
 // newRunner makes the runner of a partition, and says where to read from.
-func (n *Node) newRunner(ctx context.Context, p int32, topic [16]byte, stored []byte, end int64) (*runner, int64, error) {
-	m, from, err := n.restore(ctx, p, topic, stored, end, math.MaxInt64)
+func (n *Node) newRunner(ctx context.Context, t *takeover) (*runner, int64, error) {
+	m, from, err := n.restore(ctx, t)
 	if err != nil {
 		return nil, 0, err
 	}
 	r := &runner{
-		n: n, partition: p, topic: topic, log: n.log.With("partition", p), machine: m, end: math.MinInt64, epoch: -1,
-		begun: time.Now(), saved: stored, savedAt: time.Now(), committed: int64(m.Resume()),
-		savedAcked: make(chan savedCheckpoint, 1), gathered: make(chan gathered),
+		n: n, partition: t.partition, log: n.log.With("partition", t.partition), begun: time.Now(),
+		savedAcked: make(chan savedCheckpoint, 1), gathered: make(chan gathered), ticked: make(chan ticked, 1),
 	}
+	r.own(t, m)
 	r.acks.ready = make(chan struct{}, 1)
 	return r, from, nil
-}
-
-// restore makes the machine of a partition from its checkpoint, and says where to read from. end is the end of its log; cut is
-// the offset from which on the log is known to have been replaced, if it is.
-func (n *Node) restore(ctx context.Context, p int32, topic [16]byte, stored []byte, end, cut int64) (*sampler.Machine, int64, error) {
-	log := n.log.With("partition", p)
-	var c *sampler.Checkpoint
-	usable := false
-	if len(stored) > 0 {
-		var err error
-		switch c, err = unseal(stored, topic); {
-		case err != nil:
-			log.Error("the checkpoint cannot be used; all that the log has is decided", "error", err)
-		case int64(c.Resume) > end:
-			log.Error("the checkpoint is ahead of the log, which was cut back or made anew; all that it has is decided", "resume", c.Resume, "end", end)
-		default:
-			usable = true
-		}
-	}
-	if !usable {
-		m, err := sampler.New(n.limits, n.settings)
-		if err != nil {
-			return nil, 0, err
-		}
-		from, err := n.client.StartOffset(ctx, p)
-		m.Skip(sampler.Resume(from))
-		return m, from, err
-	}
-	if resume := sampler.Resume(cut); resume < c.Resume {
-		c.Cut(resume)
-	}
-	m, err := sampler.Restore(n.limits, n.settings, c)
-	if err != nil {
-		return nil, 0, err
-	}
-	if c.Policies != n.settings.Plan.Fingerprint() {
-		log.Info("the policies have changed since the checkpoint; traces that are not settled are decided by the new ones")
-	}
-	from, err := n.client.OffsetForTime(ctx, p, c.ReplayFrom)
-	from = min(from, int64(c.Resume))
-	m.Skip(sampler.Resume(from))
-	return m, from, err
 }
 
 // stop ends the runners, then what they need.

@@ -133,7 +133,7 @@ func testConfig(t *testing.T, broker, backend string) *config.Config {
 func configWith(t *testing.T, broker, backend, sampling string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse("test", fmt.Appendf(nil, `
-kafka: {brokers: [%q], spans: {partitions: %d, allow_create_time: true}, idle_slack: 50ms, reader: {idle_interval: 50ms}}
+kafka: {brokers: [%q], spans: {partitions: %d, allow_create_time: true}, tick_interval: 100ms}
 receivers: {otlp: {protocols: {grpc: {endpoint: "127.0.0.1:0"}, http: {endpoint: "127.0.0.1:0"}}}}
 exporters: {otlp_grpc: {endpoint: %q, tls: {insecure: true}, retry_on_failure: {initial_interval: 50ms, max_interval: 200ms}}}
 node: {listen: "127.0.0.1:0", memory_limit: 1GiB}

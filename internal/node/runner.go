@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,12 +35,17 @@ type runner struct {
 	acks      acks
 
 	topic    [16]byte     // ID of the topic that is read
+	found    kafka.Stored // the checkpoint that was there when it was taken over
+	retired  bool         // that is not needed any more
 	batch    *kafka.Batch // being applied; nil between batches
 	at       int          // next record of it
 	end      int64        // end of the log as last heard of
 	readAt   int64        // timestamp of the last record read, Unix milliseconds
 	epoch    int32        // leader epoch of the last record read
-	asked    bool         // AskIdle is under way
+	heard    bool         // a record came since the last look
+	ticking  bool         // a tick is on its way to Kafka
+	tickAt   int64        // offset of the last tick that Kafka has; -1: none
+	ticked   chan ticked  // room for one, so that the callback never blocks
 	items    []export.Item
 	itemSize int
 	lost     uint64 // spilled traces that could not be read again
@@ -52,6 +56,7 @@ type runner struct {
 	savedAt    time.Time
 	savedAcked chan savedCheckpoint // room for one, so that the callback never blocks
 	complained time.Time
+	jumps      uint64 // in time, as last seen
 	committed  int64
 
 	wanted   []sampler.Delivery // spilled traces that are to be read again
@@ -69,6 +74,11 @@ type savedCheckpoint struct {
 	err    error
 }
 
+type ticked struct {
+	offset int64
+	err    error
+}
+
 // view is what others may see of a runner: a copy, replaced as a whole.
 type view struct {
 	no        int32
@@ -78,6 +88,7 @@ type view struct {
 	end       int64
 	readAt    int64
 	time      int64
+	ahead     time.Duration // of the stamps of the log before time
 	stats     sampler.Stats
 	lost      uint64
 	savedAt   time.Time
@@ -116,6 +127,9 @@ func (a *acks) take() []uint64 {
 func (r *runner) run(ctx, finish context.Context) {
 	tick := time.NewTicker(checkpointEvery)
 	defer tick.Stop()
+	silence := time.NewTicker(r.n.client.Config().TickInterval)
+	defer silence.Stop()
+	r.claim()
 	for {
 		r.publish()
 		feed, room := r.feed.Ready(), (<-chan struct{})(nil)
@@ -133,9 +147,10 @@ func (r *runner) run(ctx, finish context.Context) {
 				select {
 				case <-tick.C:
 					r.complain()
+					r.complainOfTime()
 					r.checkpoint(false)
 				case s := <-r.savedAcked:
-					r.stored(s)
+					r.checkpointStored(s)
 				case g := <-r.gathered:
 					r.submitGathered(g)
 				default:
@@ -155,9 +170,14 @@ func (r *runner) run(ctx, finish context.Context) {
 		case g := <-r.gathered:
 			r.submitGathered(g)
 		case s := <-r.savedAcked:
-			r.stored(s)
+			r.checkpointStored(s)
+		case t := <-r.ticked:
+			r.tickStored(t)
+		case <-silence.C:
+			r.passTime()
 		case <-tick.C:
 			r.complain()
+			r.complainOfTime()
 			r.checkpoint(false)
 		}
 	}
@@ -168,15 +188,12 @@ func (r *runner) take(ctx context.Context) {
 	for r.batch == nil {
 		e, ok := r.feed.Take()
 		if !ok {
-			r.askIdle()
 			return
 		}
 		switch {
 		case e.Batch != nil:
-			r.batch, r.at = e.Batch, 0
+			r.batch, r.at, r.heard = e.Batch, 0, true
 			r.end = max(r.end, e.Batch.HighWatermark)
-		case e.Idle != nil:
-			r.idle(e.Idle)
 		case e.Gap != nil:
 			r.gap(ctx, e.Gap)
 		}
@@ -265,47 +282,82 @@ func (r *runner) drainAcks() {
 	}
 }
 
-// askIdle asks for the end of the log when there is something that only the passing of time can decide.
-func (r *runner) askIdle() {
-	if !r.asked && (r.machine.Waiting() || r.end == math.MinInt64) {
-		r.asked = true
-		r.feed.AskIdle()
+// passTime appends a record without spans to the log if traces wait for time to pass and nothing comes: then the log, and not a clock of
+// this node, says that time has passed, and whoever reads it again sees the same.
+//
+// What if it were the node's clock? A broker stamps a record before it writes it, and it becomes visible when the replicas have it:
+//
+//  1. At 12:00:00 a span of trace a is stamped. The broker's disk is out of breath.
+//  2. At 12:00:05 the node asks where the log ends: at a's first record. Its clock says that a is due, and a is dropped.
+//  3. At 12:00:06 the span, an error, becomes visible: late, for the node. For whoever reads the log again a is one trace with an
+//     error that came in time.
+//
+// A tick of 12:00:05 stands behind the span in the log, or the broker has stamped the span later than the tick.
+func (r *runner) passTime() {
+	heard := r.heard
+	r.heard = false
+	switch {
+	case heard, r.batch != nil, r.ticking, !r.machine.Waiting():
+	case int64(r.machine.Next()) <= r.tickAt: // reading has not come to the last one
+	default:
+		r.ticking = true
+		r.n.client.Tick(r.partition, func(offset int64, err error) { r.ticked <- ticked{offset, err} })
 	}
 }
 
-// idle moves time on: everything up to the end of the log was applied, and the log ended there at i.At.
-func (r *runner) idle(i *kafka.Idle) {
-	r.asked = false
-	r.end = max(r.end, i.Next)
-	if int64(r.machine.Next()) >= i.Next {
-		now := i.At.Add(-r.n.client.Config().IdleSlack).UnixMilli()
-		for r.machine.Fire(sampler.Offset(r.machine.Next()), now, submitBytes) && !r.n.delivery.Full() {
-			r.carryOut()
-			r.submit()
-		}
-		if !r.n.delivery.Full() { // else the next answer goes on with it
-			r.machine.Tick(now)
-		}
-		r.carryOut()
-		r.submit()
+// tickStored takes what became of a tick.
+func (r *runner) tickStored(t ticked) {
+	r.ticking = false
+	if t.err == nil {
+		r.tickAt = t.offset
+		return
 	}
-	r.askIdle()
+	if r.n.complaints.due("ticks", time.Now()) {
+		r.log.Warn("cannot write to the log that time passes: traces in a silent partition wait for its next record; "+
+			"if this node may only read the topic, grant it Write", "error", t.err)
+	}
+}
+
+// complainOfTime logs that the clocks of brokers leap, which nothing depends on but how long traces wait.
+func (r *runner) complainOfTime() {
+	s := r.machine.Stats()
+	jumps := s.TimeLeaps + s.TimeFalls
+	if jumps == r.jumps {
+		return
+	}
+	r.jumps = jumps
+	if r.n.complaints.due("time", time.Now()) {
+		r.log.Warn("the timestamps of the log jump: the clock of a broker is wrong or was mended, or nothing was written for long; "+
+			"traces waited up to 10 s less for each jump ahead, and nothing else depends on it",
+			"jumps_ahead", s.TimeLeaps, "jumps_back", s.TimeFalls, "stamps_ahead", time.Duration(r.machine.Ahead())*time.Millisecond)
+	}
+}
+
+// own puts the runner in charge of a partition.
+func (r *runner) own(t *takeover, m *sampler.Machine) {
+	r.machine, r.topic, r.found, r.end, r.epoch = m, t.topic, t.stored, t.end, -1
+	r.saved, r.savedAt, r.committed, r.tickAt, r.retired = nil, time.Now(), int64(m.Resume()), -1, false
+	r.jumps = 0
 }
 
 // gap goes on behind records that are gone, or begins again where the log was cut back.
 func (r *runner) gap(ctx context.Context, g *kafka.Gap) {
-	if g.To >= g.From {
+	if g.To >= g.From && !g.Anew {
 		r.machine.Skip(sampler.Resume(g.To))
 		return
 	}
 	// What was built from records that are no longer there cannot be unbuilt. The partition is taken over anew, as after a
 	// crash: from its checkpoint, with all that the log still has.
-	r.log.Error("the log was cut back; this partition begins again from its checkpoint", "from", g.From, "to", g.To)
+	if g.Anew {
+		r.log.Error("the topic was deleted and made again; this partition begins anew", "from", g.From, "to", g.To)
+	} else {
+		r.log.Error("the log was cut back; this partition begins again from its checkpoint", "from", g.From, "to", g.To)
+	}
 	r.n.delivery.Forget(r.partition)
 	r.reader.Unassign(r.partition)
 	r.drainAcks()
 	clear(r.items)
-	r.items, r.itemSize, r.batch, r.asked, r.wanted = r.items[:0], 0, nil, false, nil
+	r.items, r.itemSize, r.batch, r.wanted = r.items[:0], 0, nil, nil
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := r.restart(ctx, g.To)
 		if err == nil || ctx.Err() != nil {
@@ -321,19 +373,13 @@ func (r *runner) gap(ctx context.Context, g *kafka.Gap) {
 }
 
 func (r *runner) restart(ctx context.Context, cut int64) error {
-	stored, _, err := r.n.checkpoints.Load(ctx, r.partition)
+	known, err := r.n.lookUp(ctx, []int32{r.partition})
 	if err != nil {
 		return err
 	}
-	ends, err := r.n.client.EndOffsets(ctx, []int32{r.partition})
-	if err != nil {
-		return err
-	}
-	topic, err := r.n.client.SpansTopicID(ctx)
-	if err != nil {
-		return err
-	}
-	m, from, err := r.n.restore(ctx, r.partition, topic, stored, ends[r.partition], cut)
+	t := known[r.partition]
+	t.cut = cut
+	m, from, err := r.n.restore(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -342,9 +388,14 @@ func (r *runner) restart(ctx context.Context, cut int64) error {
 		return err
 	}
 	r.machine.Release()
-	r.machine, r.feed, r.topic, r.end = m, feed, topic, ends[r.partition]
+	r.feed = feed
+	r.own(t, m)
 	return nil
 }
+
+// claim stores the checkpoint that was found once more, under the epoch of this owner: from now on what an owner before stores is not
+// taken for the newest.
+func (r *runner) claim() { r.store(r.machine.Checkpoint()) }
 
 // checkpoint stores what a restart needs, if it changed. The order is the safety argument: backends have acknowledged, THEN
 // the checkpoint is stored, THEN its offset is committed.
@@ -356,18 +407,27 @@ func (r *runner) checkpoint(last bool) {
 	if !last && !mayStore(sizeOf(c), time.Since(r.begun)) {
 		return
 	}
-	data := seal(r.topic, c)
+	r.store(c)
+}
+
+func (r *runner) store(c *sampler.Checkpoint) {
+	data, shed := r.n.sealer.seal(r.topic, c)
+	if shed != (sampler.Shed{}) && r.n.complaints.due("large checkpoint", time.Now()) {
+		r.log.Error("a checkpoint would be larger than Kafka takes, so a part was left out: after a restart some traces are delivered twice, late "+
+			"spans of some long traces decided by themselves, or policies that depend on other traces begin anew; lower max_keys of such policies",
+			"deliveries", shed.Delivered, "long_traces", shed.Long, "state_of_policies", shed.State)
+	}
 	if bytes.Equal(data, r.saved) && time.Since(r.savedAt) < refreshEvery {
 		return
 	}
 	r.saving, r.begun = true, time.Now()
 	of := r.machine
-	r.n.checkpoints.Save(context.Background(), r.partition, data, func(err error) {
+	r.n.checkpoints.Save(context.Background(), r.partition, r.found.Epoch+1, data, func(err error) {
 		r.savedAcked <- savedCheckpoint{of, c.Resume, data, err}
 	})
 }
 
-func (r *runner) stored(s savedCheckpoint) {
+func (r *runner) checkpointStored(s savedCheckpoint) {
 	r.saving = false
 	if s.err != nil {
 		// Without a checkpoint a restart reads more again; nothing else.
@@ -381,7 +441,11 @@ func (r *runner) stored(s savedCheckpoint) {
 		return
 	}
 	r.saved, r.savedAt, r.committed = s.data, time.Now(), int64(s.resume)
-	r.n.commits.put(r.partition, int64(s.resume), r.epoch)
+	if r.found.Epoch > 0 && !r.retired { // others' are of no use any more
+		r.n.checkpoints.Retire(r.partition, append(r.found.Older, r.found.Epoch))
+		r.retired = true
+	}
+	r.n.commits.put(r.partition, kafka.Committed{Offset: int64(s.resume), LeaderEpoch: r.epoch, Metadata: topicText(r.topic)})
 }
 
 // finish ends the runner: nothing is decided any more, deliveries under way may still be acknowledged until ctx ends.
@@ -392,7 +456,7 @@ func (r *runner) finish(ctx context.Context) {
 		case <-r.acks.ready:
 			r.drainAcks()
 		case s := <-r.savedAcked:
-			r.stored(s)
+			r.checkpointStored(s)
 		case <-ctx.Done():
 		}
 	}
@@ -408,7 +472,7 @@ func (r *runner) finish(ctx context.Context) {
 		if r.saving {
 			select {
 			case s := <-r.savedAcked:
-				r.stored(s)
+				r.checkpointStored(s)
 			case <-last.C:
 				r.log.Warn("Kafka did not take the last checkpoint in time; what was delivered since the one before is delivered again")
 				r.publish()
@@ -423,7 +487,7 @@ func (r *runner) publish() {
 	t, _ := r.machine.Time()
 	r.view.Store(&view{
 		no: r.partition, next: r.machine.Next(), resume: r.machine.Resume(), committed: r.committed,
-		end: r.end, readAt: r.readAt, time: t, stats: r.machine.Stats(), lost: r.lost,
+		end: r.end, readAt: r.readAt, time: t, ahead: time.Duration(r.machine.Ahead()) * time.Millisecond, stats: r.machine.Stats(), lost: r.lost,
 		savedAt: r.savedAt, building: r.machine.Rebuilding(), held: r.n.delivery.Full(),
 	})
 }
@@ -441,6 +505,7 @@ func (v *view) partition() Partition {
 	if !v.savedAt.IsZero() {
 		p.CheckpointAge = time.Since(v.savedAt).Seconds()
 	}
+	p.StampsAhead = v.ahead.Seconds()
 	if v.time > 0 {
 		p.Time = time.UnixMilli(v.time).UTC().Format(time.RFC3339Nano)
 	}

@@ -30,6 +30,7 @@ type Ledger struct {
 	SpilledTraces  uint64 `json:"spilled_traces"`
 	RescuedTraces  uint64 `json:"rescued_traces"`
 	LostTraces     uint64 `json:"lost_traces"`
+	UnsureTraces   uint64 `json:"unsure_traces"` // kept because they may be the rest of a trace whose decision nobody remembers
 	Rebuilt        uint64 `json:"rebuilt_spans"`
 	Redelivered    uint64 `json:"already_delivered"`
 	Forgotten      uint64 `json:"forgotten_decisions"`
@@ -58,6 +59,7 @@ func (l *Ledger) add(s *sampler.Stats) {
 	l.RootlessTraces += s.RootlessTraces
 	l.SpilledTraces += s.SpilledTraces
 	l.RescuedTraces += s.RescuedTraces
+	l.UnsureTraces += s.UnsureTraces
 	l.Rebuilt += s.Rebuilt
 	l.Redelivered += s.Redelivered
 	l.Forgotten += s.Forgotten
@@ -109,6 +111,7 @@ type Partition struct {
 	LagRecords      int64   `json:"lag_records"`
 	LagSeconds      float64 `json:"lag_seconds"`
 	Time            string  `json:"time,omitempty"`
+	StampsAhead     float64 `json:"stamps_ahead_seconds"` // how far the timestamps of the log are ahead of Time
 	OpenTraces      int     `json:"open_traces"`
 	Decisions       int     `json:"remembered_decisions"`
 	Unsettled       int     `json:"unsettled"`
@@ -134,6 +137,8 @@ type Status struct {
 	Receivers  map[string]receive.Stats `json:"receivers"`
 	Exporters  []export.ExporterStats   `json:"exporters"`
 	Kafka      kafka.Stats              `json:"kafka"`
+	// Forgetful counts partitions taken over of whose log too little was left to remember earlier decisions.
+	Forgetful uint64 `json:"forgetful_partitions"`
 }
 
 // Unmatched is the name under which /api/status and the metrics count traces that no policy decided.
@@ -179,5 +184,6 @@ func (n *Node) Status() Status {
 		slices.SortFunc(s.Exporters, func(a, b export.ExporterStats) int { return strings.Compare(a.ID, b.ID) })
 	}
 	s.Kafka = n.client.Stats()
+	s.Forgetful = n.forgot.Load()
 	return s
 }

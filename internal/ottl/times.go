@@ -12,7 +12,7 @@ import (
 
 var errNoTime = errors.New("there is a time only where there is a span")
 
-// newNow replaces the clock by the partition time, which a replay has too.
+// newNow replaces the clock by the timestamp of the record, which a replay has too.
 func newNow[K any](ottl.FunctionContext, ottl.Arguments) (ottl.ExprFunc[K], error) {
 	return func(ctx context.Context, _ K) (any, error) {
 		v, ok := ctx.Value(viewKey{}).(*view)

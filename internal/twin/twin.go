@@ -79,11 +79,41 @@ type Twin struct {
 	open  []*Trace            // undecided, in order of creation
 	byID  map[[16]byte]*Trace // the latest of an ID
 	out   Result
+
+	clocks []reading // the latest first
 }
+
+// A reading is the largest timestamp of a clock that stamps records, and how far partition time is ahead of it.
+type reading struct{ stamp, ahead int64 }
 
 // New returns a twin that has read nothing.
 func New(rules Rules) *Twin {
 	return &Twin{rules: &rules, now: math.MinInt64, next: math.MaxInt64, byID: map[[16]byte]*Trace{}}
+}
+
+// stamp moves time as a record does: by what the clock that stamped it has advanced since its last record. A stamp more than ten
+// seconds from those of the last four clocks is of a new one; ten seconds are thought to have passed if it is ahead.
+func (t *Twin) stamp(s int64) {
+	const step = 10_000
+	s = min(max(s, 0), 1<<50)
+	if t.clocks == nil {
+		t.clocks = []reading{{s, 0}}
+		t.Tick(s)
+		return
+	}
+	i := slices.IndexFunc(t.clocks, func(r reading) bool { return s-r.stamp <= step && r.stamp-s <= step })
+	if i < 0 {
+		if s > t.clocks[0].stamp {
+			t.Tick(t.now + step)
+		}
+		t.clocks = slices.Insert(t.clocks[:min(len(t.clocks), 3)], 0, reading{s, t.now - s})
+		return
+	}
+	r := t.clocks[i]
+	r.stamp = max(r.stamp, s)
+	r.ahead = max(r.ahead, t.now-step-r.stamp) // time waits for no clock for longer than a step
+	t.clocks = slices.Insert(slices.Delete(t.clocks, i, i+1), 0, r)
+	t.Tick(r.stamp + r.ahead)
 }
 
 // Run reads a whole log and lets time pass until end.
@@ -140,7 +170,7 @@ func (t *Twin) decide(tr *Trace) {
 
 // Apply reads the next record: time first, then its spans.
 func (t *Twin) Apply(r Record) {
-	t.Tick(r.TimestampMs)
+	t.stamp(r.TimestampMs)
 	var unmarshaler ptrace.ProtoUnmarshaler
 	traces, err := unmarshaler.UnmarshalTraces(r.Value)
 	if err != nil {
