@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -209,8 +210,27 @@ func (k *Checkpoints) Commit(ctx context.Context, offsets map[int32]Committed) e
 	return fmt.Errorf("committing to group %s: %w", c.cfg.Group, err)
 }
 
-// Committed returns what the group holds for the spans topic; nothing if the group is new.
+// coordinatorWithin is how long a group may have no coordinator: a cluster whose first group this is makes the topic for offsets.
+const coordinatorWithin = time.Minute
+
+// Committed returns what the group holds for the spans topic; nothing if the group is new. It waits for the group's coordinator.
 func (k *Checkpoints) Committed(ctx context.Context) (map[int32]Committed, error) {
+	ctx, cancel := context.WithTimeout(ctx, coordinatorWithin)
+	defer cancel()
+	for try := 1; ; try++ {
+		out, err := k.askCommitted(ctx)
+		if err == nil || !kerr.IsRetriable(err) && !IsRetryable(err) || ctx.Err() != nil {
+			return out, err
+		}
+		select {
+		case <-time.After(backoff(try)):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+func (k *Checkpoints) askCommitted(ctx context.Context) (map[int32]Committed, error) {
 	c := k.c
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
 	defer cancel()

@@ -70,7 +70,8 @@ func TestLastCheckpointDoesNotWait(t *testing.T) {
 		data, shed := n.sealer.seal(topic, c)
 		require.Zero(t, shed)
 		r, _, err := n.newRunner(ctx, &takeover{
-			partition: partition, topic: topic, stored: kafka.Stored{Epoch: 4, Data: data}, end: 1 << 40, cut: math.MaxInt64,
+			partition: partition, topic: topic, stored: kafka.Stored{Epoch: 4, Data: data}, checkpoint: mustUnseal(t, n, data, topic),
+			end: 1 << 40, cut: math.MaxInt64,
 		})
 		require.NoError(t, err)
 		return r

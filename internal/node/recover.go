@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -18,10 +19,11 @@ type takeover struct {
 	partition  int32
 	topic      [16]byte // ID of the topic that is there now
 	stored     kafka.Stored
-	committed  kafka.Committed
-	wasRead    bool  // committed is set
-	start, end int64 // of the log
-	cut        int64 // the offset from which on the log is known to have been replaced; math.MaxInt64: it is not
+	checkpoint *sampler.Checkpoint // that is stored; nil if it cannot be used, or there is none
+	why        error               // it cannot be used
+	committed  *kafka.Committed    // if there is no checkpoint: what the consumer group holds, if it holds something
+	start, end int64               // of the log
+	cut        int64               // the offset from which on the log is known to have been replaced; math.MaxInt64: it is not
 }
 
 // lookUp asks Kafka for what is to be known of partitions that are taken over.
@@ -34,10 +36,6 @@ func (n *Node) lookUp(ctx context.Context, partitions []int32) (map[int32]*takeo
 	if err != nil {
 		return nil, fmt.Errorf("reading the checkpoints: %w", err)
 	}
-	committed, err := n.checkpoints.Committed(ctx)
-	if err != nil {
-		return nil, err
-	}
 	starts, err := n.client.StartOffsets(ctx, partitions)
 	if err != nil {
 		return nil, fmt.Errorf("reading where the log begins: %w", err)
@@ -47,10 +45,23 @@ func (n *Node) lookUp(ctx context.Context, partitions []int32) (map[int32]*takeo
 		return nil, fmt.Errorf("reading the ends of the log: %w", err)
 	}
 	all := make(map[int32]*takeover, len(partitions))
+	complete := true
 	for _, p := range partitions {
-		c, read := committed[p]
-		all[p] = &takeover{
-			partition: p, topic: topic, stored: stored[p], committed: c, wasRead: read, start: starts[p], end: ends[p], cut: math.MaxInt64,
+		t := &takeover{partition: p, topic: topic, stored: stored[p], start: starts[p], end: ends[p], cut: math.MaxInt64}
+		t.checkpoint, t.why = n.checkpointOf(t)
+		complete = complete && t.checkpoint != nil
+		all[p] = t
+	}
+	if complete {
+		return all, nil
+	}
+	committed, err := n.checkpoints.Committed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for p, c := range committed {
+		if t := all[p]; t != nil {
+			t.committed = &c
 		}
 	}
 	return all, nil
@@ -60,15 +71,15 @@ func (n *Node) lookUp(ctx context.Context, partitions []int32) (map[int32]*takeo
 // is known that everything before is settled, which is better than to deliver all that the log has once more.
 func (n *Node) restore(ctx context.Context, t *takeover) (*sampler.Machine, int64, error) {
 	log := n.log.With("partition", t.partition)
-	c, why := n.checkpointOf(t)
-	if c == nil && t.wasRead {
+	c, why := t.checkpoint, t.why
+	if c == nil && t.committed != nil {
 		var err error
 		if c, err = n.fromCommitted(ctx, t); err != nil {
 			return nil, 0, err
 		}
 		if c != nil {
-			log.Warn("there is no usable checkpoint: goes on where the consumer group is; late spans of traces that were decided before are kept "+
-				"unless a root span is among them", "offset", c.Resume, "reason", why)
+			log.Warn("there is no usable checkpoint: goes on where the consumer group is; traces without a root span that may be the rest of earlier ones are kept for a while, "+
+				"whatever policies say", "offset", c.Resume, "reason", cmp.Or(why, errors.New("there is none")))
 		}
 	}
 	if c == nil {
@@ -109,9 +120,6 @@ func (n *Node) restore(ctx context.Context, t *takeover) (*sampler.Machine, int6
 // checkpointOf decodes what is stored. The error says why it cannot be used; it is nil if there is nothing.
 func (n *Node) checkpointOf(t *takeover) (*sampler.Checkpoint, error) {
 	if t.stored.Epoch == 0 {
-		if t.wasRead {
-			return nil, errors.New("there is none")
-		}
 		return nil, nil
 	}
 	c, err := n.sealer.unseal(t.stored.Data, t.topic)
