@@ -19,7 +19,8 @@ type composite struct {
 	within     []Policy
 	order      []int     // of the policies within
 	allocated  []float64 // spans a second, of all partitions, by policy within
-	total      int64     // spans a second, of all partitions
+	total      float64   // spans a second, of all partitions
+	burst      float64
 	partitions int
 	strict     bool
 }
@@ -29,8 +30,13 @@ const mostWithin = 64
 
 func readComposite(m *mapping) rule {
 	r := &composite{partitions: max(m.p.options.Partitions, 1), strict: m.p.options.Strict}
-	m.required("max_total_spans_per_second", "1000")
-	r.total = m.positive("max_total_spans_per_second", 1)
+	r.total = m.rate("max_total_spans_per_second", "1000")
+	r.burst = r.total // of a second, as the Collector
+	if f := m.get("burst_capacity"); f != nil && r.strict {
+		m.p.errorf(f.key, m.sub("burst_capacity"), "the Collector's composite has none; remove it, or compat: strict")
+	} else if !r.strict {
+		r.burst = m.burst(r.total)
+	}
 	r.within = readWithin(m, "composite_sub_policy")
 	if len(r.within) > mostWithin {
 		m.p.errorf(m.at, m.sub("composite_sub_policy"), "has %d policies, more than %d; use several composites", len(r.within), mostWithin)
@@ -84,7 +90,7 @@ func (r *composite) readOrder(m *mapping, names []string) {
 
 func (r *composite) readAllocation(m *mapping, names []string) {
 	for range names {
-		r.allocated = append(r.allocated, float64(r.total)/float64(len(names)))
+		r.allocated = append(r.allocated, r.total/float64(len(names)))
 	}
 	const key, example = "rate_allocation", "[{policy: errors, percent: 50}]"
 	if m.get(key) == nil || m.emptyList(key) {
@@ -120,7 +126,7 @@ func (r *composite) readAllocation(m *mapping, names []string) {
 			if r.strict {
 				percent = float64(int64(percent))
 			}
-			r.allocated[which] = percent / 100 * float64(r.total)
+			r.allocated[which] = percent / 100 * r.total
 			sum += percent
 		}
 		given[which] = true
@@ -147,7 +153,11 @@ func (r *composite) phrase(number func(int64, string) string) string {
 	for _, i := range r.order {
 		shares = append(shares, fmt.Sprintf("%s %g", r.within[i].Name, r.allocated[i]))
 	}
-	return fmt.Sprintf("up to %s a second%s: %s", number(r.total, "span"), together(r.partitions), strings.Join(shares, ", "))
+	burst := ""
+	if r.burst != r.total {
+		burst = ", " + plainNumber(r.burst) + " at once"
+	}
+	return fmt.Sprintf("up to %s a second%s%s: %s", amount(r.total, "span", number), burst, together(r.partitions), strings.Join(shares, ", "))
 }
 
 func (r *composite) sub() []Policy { return r.within }
@@ -160,7 +170,7 @@ func (r *composite) compile(c *compiler) gate {
 		c.path[last].at = i
 		g.gates = append(g.gates, r.within[i].compile(c))
 	}
-	g.throttle = c.valve(&compositeValve{g}, r.text(), g.node)
+	g.throttle = c.valve(&compositeValve{g}, r.text()+limitState, g.node)
 	for range r.within {
 		g.lanes = append(g.lanes, c.valve(lane{}, "", 0))
 	}
@@ -235,19 +245,19 @@ type compositeValve struct{ gate *compositeGate }
 
 func (r *compositeValve) newState() valveState {
 	g, p := r.gate, float64(r.gate.partitions)
-	s := &compositeState{
-		compositeGate: g, all: newBudget(float64(g.total)/p, float64(g.total)/p, uint64(g.total)), passed: make([]float64, len(g.within)),
-	}
+	s := &compositeState{compositeGate: g, all: newAccount(g.total/p, g.burst/p), passed: make([]float64, len(g.within))}
 	for _, a := range g.allocated {
-		s.shares = append(s.shares, newBudget(a/p, a/p, uint64(a)))
+		s.shares = append(s.shares, newAccount(a/p, a/g.total*g.burst/p))
 	}
+	s.owed = make([]int64, len(s.shares))
 	return s
 }
 
 type compositeState struct {
 	*compositeGate
-	all    *budget
-	shares []*budget // by policy within
+	all    account
+	shares []account // by policy within
+	owed   []int64   // by policy within, of its share or of all, in the last tick: for people who ask
 
 	second int64     // strict: the one that passed counts for
 	passed []float64 // strict: spans, by policy within
@@ -283,13 +293,12 @@ func (s *compositeState) settle(b *batch, v int) {
 		s.oneByOne(b, v)
 		return
 	}
-	s.all.refill(b.now)
-	left, spent := *s.all, int64(0)
+	all := s.all.grant(b.now)
+	left, spent := 1.0, int64(0)
 	for _, k := range s.order {
-		spent += s.offer(b, k, &left)
+		spent += s.offer(b, k, &all, &left)
 	}
-	s.all.reach = left.reach
-	s.all.charge(spent)
+	s.all.settle(&all.asked, spent)
 	for i, r := range s.rivals {
 		if b.stakes[i].matters {
 			b.set(i, v, isTrue(r.granted), r.limit)
@@ -300,46 +309,65 @@ func (s *compositeState) settle(b *batch, v int) {
 }
 
 // offer lets the traces that policy k within passes, and none before it has taken, compete for what is left of its share, and returns
-// what is spent. left is what is foreseen to be left of the total.
-func (s *compositeState) offer(b *batch, k int, left *budget) (spent int64) {
+// what is spent. left is which part of what all may spend is foreseen to be left.
+func (s *compositeState) offer(b *batch, k int, all *grant, left *float64) (spent int64) {
 	mine := uint64(1) << k
-	g := s.shares[k].grant(left, b.now)
+	g := s.shares[k].grant(b.now)
+	s.owed[k] = max(s.shares[k].owed(), s.all.owed())
 	for i := range s.rivals {
 		g.ask(b.traces[i].Spans, b.stakes[i].shareOf(mine))
 	}
-	all := g // as if what others keep had asked too
+	moot := g // as if what others keep had asked too
 	for i := range s.rivals {
 		if r := &s.rivals[i]; b.stakes[i].moot && r.passes&mine != 0 && !r.granted {
-			all.add(b.traces[i].Spans, certain)
+			moot.ask(b.traces[i].Spans, certain)
 		}
 	}
-	share, mootShare := g.share(), all.share()
+	var takes, could expectation
 	for i := range s.rivals {
 		r, t, stake := &s.rivals[i], &b.traces[i], &b.stakes[i]
-		limit := uint64(Never)
-		if g.fits(t.Spans) {
-			limit = stake.limit(share, mine, &b.segments)
-			stake.take(mine, limit)
-		}
+		at := stake.shareOf(mine)
+		c := g.claim(t.Spans, at)
+		most := float64(*left * s.all.share(&c))
+		share := min(s.shares[k].share(&c), most)
+		takes.add(min(share, 1), t.Spans, at)
+		could.add(most, t.Spans, at)
+		limit := stake.limit(share, mine, &b.segments)
+		stake.take(mine, limit)
 		b.pass(i, int(s.lanes[k]), limit)
 		if r.passes&mine == 0 {
 			continue
 		}
-		if stake.moot && limit < Never {
-			limit = stake.limit(mootShare, mine, &b.segments)
+		if stake.moot {
+			c = moot.claim(t.Spans, certain)
+			limit = stake.limit(min(s.shares[k].share(&c), *left*s.all.share(&c)), mine, &b.segments)
 			b.moot(i, int(s.lanes[k]), limit)
 		}
 		r.limit = min(r.limit, limit)
 		if !r.granted && t.Randomness >= limit {
 			r.granted = true
 			if stake.matters {
-				spent += int64(t.Spans) * unit
+				spent = charge(spent, t.Spans)
 			}
 		}
 	}
-	left.charge(g.expected())
-	s.shares[k].charge(spent)
+	all.asked.take(&g.asked)
+	s.shares[k].settle(&g.asked, spent)
+	if could > 0 {
+		// Something is left for each, so that whatever those before ask, there is a chance. If that is too much, it is a debt of all.
+		const least = 0.25
+		*left *= max(1-float64(takes)/float64(could), least)
+	}
 	return spent
+}
+
+// An expectation is what traces cost on average, in whole parts so that the order of the traces does not matter.
+type expectation uint64
+
+func (x *expectation) add(probability float64, cost, share uint64) {
+	const parts = 1 << 12
+	n := float64(probability*float64(chargeable(cost))) * float64(share) / (certain / parts)
+	*x = min(*x+expectation(n), mostDemand)
 }
 
 // oneByOne decides as the Collector does: by counts of the second, and by the first policy that a trace passes.
@@ -359,7 +387,7 @@ func (s *compositeState) oneByOne(b *batch, v int) {
 	for _, i := range s.asked {
 		k := bits.TrailingZeros64(s.rivals[i].passes)
 		n := s.passed[k] + float64(b.traces[i].Spans)
-		if n <= s.allocated[k]/p && n <= float64(s.total)/p {
+		if n <= s.allocated[k]/p && n <= s.total/p {
 			s.passed[k] = n
 			b.set(i, v, yes, 0)
 		} else {
@@ -370,8 +398,8 @@ func (s *compositeState) oneByOne(b *batch, v int) {
 
 func (s *compositeState) appendTo(b []byte) []byte {
 	b = s.all.appendTo(b)
-	for _, share := range s.shares {
-		b = share.appendTo(b)
+	for k := range s.shares {
+		b = s.shares[k].appendTo(b)
 	}
 	b = binary.AppendVarint(b, s.second)
 	for _, n := range s.passed {
@@ -382,8 +410,8 @@ func (s *compositeState) appendTo(b []byte) []byte {
 
 func (s *compositeState) decode(d *stateDecoder) {
 	s.all.decode(d)
-	for _, share := range s.shares {
-		share.decode(d)
+	for k := range s.shares {
+		s.shares[k].decode(d)
 	}
 	s.second = d.varint()
 	for i := range s.passed {

@@ -71,8 +71,9 @@
 //     trace without start or end times has the duration 0.
 //   - and, or, not, drop, force and composite take any policy except drop and force, at any depth.
 //   - Of several attributes with the same key in one span each can match; the Collector sees the first.
-//   - Limits are for traces that nothing else keeps, and give all traces of a tick the same chance. The Collector's are
-//     spent on one trace after the other, in the order of a Go map.
+//   - Limits are for traces that nothing else keeps, and give all traces of a tick about the same chance, whatever their size: one
+//     that is larger than what there is passes and is paid off. The Collector's are spent on one trace after the other, in the order
+//     of a Go map, and no trace larger than the burst passes.
 //   - composite honours its order, and offers what one policy has no room for to the next.
 //   - probabilistic goes by the randomness in the tracestate, if there is one.
 //   - The verdict carries the exact probability of keeping such a trace, see [Verdict].

@@ -112,9 +112,9 @@ func (m *Matcher) saw(p *Policy, spans []Seen) string {
 	}
 	switch g := p.gate.(type) {
 	case valveGate:
-		return sawValve(e, g, spans)
+		return m.sawValve(g, spans)
 	case *compositeGate:
-		return sawValve(e, g.throttle, spans)
+		return m.sawValve(g.throttle, spans)
 	}
 	return ""
 }
@@ -128,7 +128,8 @@ func sawSpans(e *evaluation, spans []Seen) string {
 	return counted(n, "span")
 }
 
-func sawValve(e *evaluation, g valveGate, spans []Seen) string {
+func (m *Matcher) sawValve(g valveGate, spans []Seen) string {
+	e := &m.e
 	has := "randomness " + percent(float64(e.randomness)/Never)
 	v := &e.plan.valves[g]
 	l := e.limits[g]
@@ -140,9 +141,6 @@ func sawValve(e *evaluation, g valveGate, spans []Seen) string {
 	}
 	switch l {
 	case Never:
-		if large := tooLarge(e, v.share, spans); large != "" {
-			return large
-		}
 		if _, kinds := v.share.(*diversity); kinds {
 			return has + ", no place was left for its kind"
 		}
@@ -151,9 +149,33 @@ func sawValve(e *evaluation, g valveGate, spans []Seen) string {
 		return has + ", all passed"
 	}
 	if v.least {
-		return has + ", passed below " + percent(float64(Never-l)/Never)
+		return has + ", passed below " + percent(float64(Never-l)/Never) + m.paysOff(g)
 	}
-	return has + ", passed from " + percent(float64(l)/Never)
+	return has + ", passed from " + percent(float64(l)/Never) + m.paysOff(g)
+}
+
+// paysOff says of a limit that it had a debt in the last tick.
+func (m *Matcher) paysOff(g valveGate) string {
+	owed, what, partitions := int64(0), "span", 1
+	switch s := m.states[g].(type) {
+	case *limiterState:
+		owed, what, partitions = s.owed, strings.TrimSuffix(s.unit, "s"), s.partitions
+	case *compositeState:
+		partitions = s.partitions
+		for k, within := range s.gates {
+			if within.open(&m.e) == yes {
+				owed = max(owed, s.owed[k])
+			}
+		}
+	}
+	if owed == 0 {
+		return ""
+	}
+	whose := "the limit"
+	if partitions > 1 {
+		whose = "this partition's share of the limit"
+	}
+	return ", while " + whose + " is paying off " + counted(owed, what) + " of earlier traces"
 }
 
 // takesTurns reports whether the valve passes one trace after the other in strict lists.
@@ -176,7 +198,7 @@ func sawStrict(e *evaluation, v *valve, a answer, spans []Seen) string {
 	return "no room for it, or was not asked"
 }
 
-// tooLarge says that a trace is larger than a limit ever passes, if it is.
+// tooLarge says that a trace is larger than a limit of a strict list ever passes, if it is.
 func tooLarge(e *evaluation, share stateful, spans []Seen) string {
 	switch r := share.(type) {
 	case *limiter:
@@ -194,7 +216,7 @@ func tooLarge(e *evaluation, share stateful, spans []Seen) string {
 				most, by = r.gate.allocated[k], r.gate.within[k].Name
 			}
 		}
-		if most = min(most, float64(r.gate.total)); by != "" && float64(e.trace.Spans) > most {
+		if most = min(most, r.gate.total) / float64(r.gate.partitions); by != "" && float64(e.trace.Spans) > most {
 			return fmt.Sprintf("%s, more than the %g that %s ever gets", sawSpans(e, spans), most, by)
 		}
 	}

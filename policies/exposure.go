@@ -25,7 +25,10 @@ type exposure struct {
 }
 
 // certain is the share of an exposure that is all.
-const certain = 1 << 24
+const (
+	certainBits = 24
+	certain     = 1 << certainBits
+)
 
 // part returns a share in whole parts, so that sums of them do not depend on the order.
 func part(mass, of float64) uint64 {

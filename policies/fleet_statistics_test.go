@@ -32,8 +32,8 @@ type fate struct {
 	kept    bool
 	policy  int
 	matched uint64
-	p       float64
-	could   bool // with another randomness or another hash it is kept
+	p       float64 // of traces that are not kept if chances are asked for
+	could   bool    // with another randomness or another hash it is kept
 }
 
 func newFleet(t testing.TB, text string, o Options) *fleet {
@@ -76,7 +76,8 @@ func (f *fleet) tick(now int64, traces []Trace, out []fate) []fate {
 			v := &f.verdict
 			out[at] = fate{v.Keep, v.Policy, v.Matched[0], v.Probability, v.Keep}
 			if f.chances && !v.Keep {
-				out[at].could = m.batch.load(i).probability() > 0
+				out[at].p = m.batch.load(i).probability()
+				out[at].could = out[at].p > 0
 			}
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Warning is one policy that makes no difference. Line and Column are those of its YAML node, from 1.
+// Warning is one policy that makes no difference, or hardly any. Line and Column are those of its YAML node, from 1.
 type Warning struct {
 	Line, Column int
 	Path         string // such as policies[2].and.and_sub_policy[0]
@@ -20,7 +20,8 @@ func (w Warning) String() string {
 
 // Lint finds policies that make no difference to which traces are kept, in the order of the text. What it says is certain,
 // but it does not find all: policies that depend on other traces, OTTL and most regular expressions are not seen through.
-// Without the policies that it says to remove, the plan keeps the same traces.
+// Without the policies that it says to remove, the plan keeps the same traces. Of strict lists it also finds limits that are so small
+// that usual traces never pass.
 func (p *Plan) Lint() []Warning {
 	var warnings []Warning
 	for _, f := range p.lint() {
@@ -54,6 +55,9 @@ func (p *Plan) lint() []finding {
 	}
 	if l.dropsAll() {
 		return l.findings
+	}
+	if p.strict {
+		l.starves(p.policies, func(i int) string { return fmt.Sprintf("policies[%d]", i) })
 	}
 	l.keepsNothing()
 	l.passNothing()

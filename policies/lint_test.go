@@ -18,6 +18,9 @@ func TestLint(t *testing.T) {
 	datadriven.Walk(t, "testdata/lint", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			o := Options{Strict: d.HasArg("strict"), FirstMatch: d.HasArg("first-match"), Conditions: noConditions{}}
+			if d.HasArg("partitions") {
+				d.ScanArgs(t, "partitions", &o.Partitions)
+			}
 			plan := parseWith(t, d.Input, o, nil)
 			var b strings.Builder
 			for _, w := range plan.Lint() {

@@ -136,11 +136,11 @@ func (s *scenario) late(t *testing.T, d *datadriven.TestData) string {
 	return b.String()
 }
 
-// TestErrors runs the scenarios of lists with mistakes: `parse` shows them all.
+// TestErrors runs the scenarios of lists with mistakes: `parse` shows them all, those of a strict list with strict.
 func TestErrors(t *testing.T) {
 	datadriven.Walk(t, "testdata/errors", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(_ *testing.T, d *datadriven.TestData) string {
-			if plan, err := parseOptions(d.Input, Options{}); err != nil {
+			if plan, err := parseOptions(d.Input, Options{Strict: d.HasArg("strict")}); err != nil {
 				var errs Errors
 				if !errors.As(err, &errs) || len(errs) == 0 {
 					return fmt.Sprintf("not Errors: %v", err)

@@ -53,6 +53,7 @@ func statLists() []statList {
 		{"two salts", policyList(statTenth, statOther)},
 		{"limit", policyList(statRate)},
 		{"limit of bytes", policyList(statBytes)},
+		{"limit below a trace", policyList("rate_limiting, rate_limiting: {spans_per_second: 1.5}", statTenth)},
 		{"limit, probabilistic, errors", policyList(statRate, statTenth, statErrors)},
 		{"probabilistic, limit, errors", policyList(statTenth, statRate, statErrors)},
 		{"limit in and", policyList(statAnd(statSlow, statRate), statTenth)},
@@ -67,6 +68,8 @@ func statLists() []statList {
 		{"diversity of a chance", policyList(statAnd(statOther, statDiversity), statTenth)},
 		{"diversity of a chance, limit", policyList(statAnd(statOther, statDiversity), statRate)},
 		{"composite", policyList(statComposite(80, statErrors, statSlow, "always_sample"))},
+		{"composite below a trace", policyList("composite, composite: {max_total_spans_per_second: 4.5, burst_capacity: 30, composite_sub_policy:"+
+			" [{name: e, type: "+statErrors+"}, {name: a, type: always_sample}]}", statTenth)},
 		{"composite of chances", policyList(statComposite(80, statErrors, statOther))},
 		{"composite of chances beside one", policyList(statComposite(80, statErrors, statOther), statTenth)},
 		{"composite of limits", policyList(statComposite(80, statRate, statSlow, "always_sample"), statTenth)},

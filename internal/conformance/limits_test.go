@@ -64,7 +64,8 @@ func sampled(verdicts map[traceID]verdict) (n int) {
 }
 
 // TestLimitsThatOthersHide has limits whose answer counts only because of what another says. There is room for the trace
-// wherever nothing else is said, so it is kept or not as if each were asked.
+// wherever nothing else is said, so it is kept or not as if each were asked. Where there is not, every second trace passes in Thresher: the
+// most random ones, and this is one of the least; within a not or a drop it is the other way round, so there it passes.
 func TestLimitsThatOthersHide(t *testing.T) {
 	p := startPeer(t)
 	const (
@@ -83,9 +84,9 @@ func TestLimitsThatOthersHide(t *testing.T) {
 		{`{name: a, type: ` + room + `}, ` + drop(not(room)), true, true},
 		{`{name: a, type: ` + room + `}, ` + drop(not(none)), false, false},
 		{drop(room) + `, {name: a, type: ` + room + `}`, false, false},
-		{drop(none) + `, {name: a, type: ` + room + `}`, true, true},
+		{drop(none) + `, {name: a, type: ` + room + `}`, true, false},
 		{`{name: a, type: ` + room + `}, {name: b, type: ` + not(room) + `}`, true, true},
-		{`{name: a, type: ` + none + `}, {name: b, type: ` + not(none) + `}`, true, true},
+		{`{name: a, type: ` + none + `}, {name: b, type: ` + not(none) + `}`, true, false},
 		{`{name: a, type: ` + none + `}, {name: b, type: ` + not(room) + `}`, false, false},
 		// Thresher offers what a share has no room for to the next policy that passes.
 		{composite(`composite_sub_policy: [{name: b, type: always_sample}, {name: c, type: ` + room + `}],` +

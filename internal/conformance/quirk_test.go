@@ -19,16 +19,17 @@ const (
 	ottlOrder                               // what comes first, a match or an error, decides
 	compositeFirst                          // the first policy within that passes decides, room or not
 	tracestateRandomness                    // ot=rv and ot=th do not count
+	hardLimits                              // what is larger than a limit never passes
 
 	noQuirks  quirks = 0
-	allQuirks        = tracestateRandomness<<1 - 1
+	allQuirks        = hardLimits<<1 - 1
 )
 
 func (q quirks) String() string {
 	names := []string{
 		"type_confusion", "empty_text", "numeric_zero_bound", "partial_latency", "zero_timestamps", "huge_timestamps",
 		"duplicate_key", "duplicate_span", "bytes_size", "ottl_error_order", "composite_first",
-		"tracestate_randomness",
+		"tracestate_randomness", "hard_limits",
 	}
 	var in []string
 	for i, n := range names {

@@ -7,9 +7,12 @@ import (
 )
 
 // decide is the reference: the verdict on a trace that is alone, written in the plainest way. Limits are full, so a limiter
-// has room for what is not above its burst.
-func decide(l *list, t *trace, q quirks) verdict {
-	r := &reference{q: q, t: t, pieces: t.pieces()}
+// has room for what is not above its burst. Without hardLimits it passes more too, with luck, which all have here.
+func decide(l *list, t *trace, q quirks) verdict { return decideUnlucky(l, t, q, nil) }
+
+// decideUnlucky does so if some limits have no luck.
+func decideUnlucky(l *list, t *trace, q quirks, unlucky map[*policy]bool) verdict {
+	r := &reference{q: q, t: t, pieces: t.pieces(), unlucky: unlucky}
 	if !r.with(duplicateSpan) {
 		r.pieces = withoutDuplicates(r.pieces)
 	}
@@ -26,11 +29,35 @@ func decide(l *list, t *trace, q quirks) verdict {
 	return verdict{"not_sampled", ""}
 }
 
-// justified reports whether Thresher may give a verdict on a trace that is alone. It is the one of the reference; but a limit is
-// asked only if whether the trace is kept depends on it, so where there are limits another of the policies that would keep or
-// drop the trace may be named, and a trace that nothing keeps may go without being dropped.
+// justified reports whether Thresher may give a verdict on a trace that is alone: for some luck of the limits that are smaller than it.
 func justified(l *list, t *trace, v verdict) bool {
-	want := decide(l, t, noQuirks)
+	if justifiedBy(l, t, v, nil) {
+		return true
+	}
+	var small []*policy
+	l.all(func(p *policy) {
+		r := &reference{q: noQuirks, t: t, pieces: withoutDuplicates(t.pieces())}
+		if oneOf(p.Type, "rate_limiting", "bytes_limiting", "composite") && !r.fits(p) {
+			small = append(small, p)
+		}
+	})
+	for luck := 1; luck < 1<<min(len(small), 8); luck++ {
+		unlucky := map[*policy]bool{}
+		for i, p := range small {
+			unlucky[p] = luck>>i&1 == 1
+		}
+		if justifiedBy(l, t, v, unlucky) {
+			return true
+		}
+	}
+	return false
+}
+
+// justifiedBy asks about one luck. The verdict is the one of the reference; but a limit is asked only if whether the trace is kept depends
+// on it, so where there are limits another of the policies that would keep or drop the trace may be named, and a trace that nothing keeps
+// may go without being dropped.
+func justifiedBy(l *list, t *trace, v verdict, unlucky map[*policy]bool) bool {
+	want := decideUnlucky(l, t, noQuirks, unlucky)
 	if v == want || !l.limited() {
 		return v == want
 	}
@@ -43,7 +70,7 @@ func justified(l *list, t *trace, v verdict) bool {
 			others.policies = append(others.policies, p)
 		}
 	}
-	return decide(others, t, noQuirks) == v
+	return decideUnlucky(others, t, noQuirks, unlucky) == v
 }
 
 // limited reports whether a policy has a limit.
@@ -73,6 +100,8 @@ type reference struct {
 	t      *trace
 	pieces []*piece
 	denied bool // within an odd number of not and drop
+
+	unlucky map[*policy]bool // limits that do not pass what they have no room for
 }
 
 func (r *reference) with(q quirks) bool { return r.q&q != 0 }

@@ -174,7 +174,7 @@ func (r *reference) composite(p *policy) answer {
 		case a == no:
 		case r.with(compositeFirst):
 			if a == yes {
-				return isTrue(r.room(p, s))
+				return isTrue(r.room(p, s) || r.overdraws(p))
 			}
 			return a
 		case a == yes:
@@ -190,15 +190,21 @@ func (r *reference) composite(p *policy) answer {
 }
 
 // limit is the answer of a limiter, or of a composite that a policy within passes.
-func (r *reference) limit(p *policy) answer {
+func (r *reference) limit(p *policy) answer { return isTrue(r.fits(p) || r.overdraws(p)) }
+
+// fits reports whether a limit has room for the trace.
+func (r *reference) fits(p *policy) bool {
 	switch p.Type {
 	case "rate_limiting":
-		return isTrue(r.spans() <= p.burst())
+		return r.spans() <= p.burst()
 	case "bytes_limiting":
-		return isTrue(r.size() <= p.burst())
+		return r.size() <= p.burst()
 	}
-	return isTrue(slices.ContainsFunc(p.Sub, func(s *policy) bool { return r.ask(s) == yes && r.room(p, s) }))
+	return slices.ContainsFunc(p.Sub, func(s *policy) bool { return r.ask(s) == yes && r.room(p, s) })
 }
+
+// overdraws reports whether a limit passes a trace that it has no room for.
+func (r *reference) overdraws(p *policy) bool { return !r.with(hardLimits) && !r.unlucky[p] }
 
 // room reports whether a composite has room for the trace in the share of a policy within.
 func (r *reference) room(p, sub *policy) bool {
