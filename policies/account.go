@@ -30,11 +30,11 @@ const (
 	mostDebt = mostTokens * unit // parts
 )
 
-// newAccount returns an account that is full, as if nothing had been asked for as long as that takes.
+// newAccount returns an account that is full, as if nothing had been asked for as long as that takes, or a period if it takes longer.
 func newAccount(rate, capacity float64) account {
 	a := account{budget: newBudget(rate, capacity)}
 	a.rate = max(a.rate, 1)
-	a.usual.time = max(Tick, uint64(math.Ceil(float64(a.capacity)/float64(a.rate)*1000)))
+	a.usual.time = max(Tick, uint64(min(math.Ceil(float64(a.capacity)/float64(a.rate)*1000), demandPeriod)))
 	return a
 }
 
@@ -45,7 +45,7 @@ func (a *account) room() int64 { return max(a.capacity, units(lumpsSavedUp*a.usu
 func (a *account) refill(now int64) {
 	a.usual.forget(now)
 	since := a.budget.refill(now, a.room())
-	a.usual.time = min(a.usual.time+since, mostDemand)
+	a.usual.quiet = min(a.usual.quiet+since, mostDemand)
 }
 
 // window returns the window of a trace that costs so much, tokens.
@@ -132,7 +132,7 @@ func (g *grant) claim(cost, share uint64) claim {
 		cost: c,
 		// In a tick of many the others tell what such traces cost now; what few traces cost may be far from what they usually do.
 		demand:  max(all, others+float64(own*usual)),
-		aSecond: (costs + float64(own*usual)) / (float64(u.time) / 1000),
+		aSecond: (costs + float64(own*usual)) / (float64(u.elapsed()) / 1000),
 	}
 }
 

@@ -1,6 +1,8 @@
 package policies
 
 import (
+	"bytes"
+	"encoding/hex"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -212,6 +214,48 @@ func TestAccountSavesUp(t *testing.T) {
 	}
 	a.refill(a.last + demandPeriod)
 	require.InDelta(t, 3*unit, a.tokens, unit/20, "forgotten")
+}
+
+// A pause says little about what is asked after it, but that traces are rare is known from them.
+func TestAccountRemembersOverAPause(t *testing.T) {
+	for _, every := range []int64{1, 3600} {
+		a := newAccount(0.05, 0.1)
+		now := int64(statEpoch)
+		for range 300 {
+			now += every * 1000
+			a.spend([]bid{{0, 100}}, now)
+		}
+		usual := 100 / float64(every)
+		aSecond := func(pause int64) float64 {
+			b := a
+			for at := now + every*1000; at < now+pause*1000; at += every * 1000 { // others come, and do not ask
+				b.spend(nil, at)
+			}
+			g := b.grant(now + pause*1000)
+			g.ask(100, certain)
+			c := g.claim(100, certain)
+			return c.aSecond
+		}
+		require.InEpsilon(t, usual, aSecond(every), 0.05, "every %d s", every)
+		require.Greater(t, aSecond(36_000*every), usual/6, "every %d s", every)
+	}
+}
+
+// A state that was written before limits had debts is taken over but for the limits, which begin anew.
+func TestStatesOfEarlierLimits(t *testing.T) {
+	earlier, err := hex.DecodeString("0496e78a806d333cf613ffffff1f001400841a8080802801a0c7d6b90718229af4c5c187d215aa040239e29b286532e91f0186c635aad2" +
+		"63cf5b0136d87a99f162751c28ffffff1f000400841a8080801001a0c7d6b907ffffff1f000400841a8080801001a0c7d6b9070000f9dbf0fd3c4c4e0b00")
+	require.NoError(t, err)
+	plan := newFleet(t, `
+- {name: limit, type: rate_limiting, rate_limiting: {spans_per_second: 10}}
+- {name: kinds, type: diversity, diversity: {fingerprint: [http.route], traces: 1, period: 1h}}
+- {name: c, type: composite, composite: {max_total_spans_per_second: 4, composite_sub_policy: [{name: all, type: always_sample}]}}`, Options{}).plan
+	fresh, m := plan.NewMatcher(), plan.NewMatcher()
+	require.NoError(t, m.SetState(earlier))
+	for v := range plan.valves {
+		same := bytes.Equal(fresh.states[v].appendTo(nil), m.states[v].appendTo(nil))
+		require.Equal(t, !plan.valves[v].ranks, same, "valve %d", v)
+	}
 }
 
 func FuzzAccountState(f *testing.F) {

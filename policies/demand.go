@@ -13,6 +13,7 @@ type demand struct {
 	cost    uint64 // tokens, in parts of certain
 	squares uint64 // of costs, in parts of squareParts
 	time    uint64 // in which it was asked, milliseconds
+	quiet   uint64 // since the last time
 	period  int64
 }
 
@@ -55,8 +56,20 @@ func (u *demand) add(cost, share uint64) {
 	u.squares = min(u.squares+(hi<<(64-shift)|lo>>shift)+1, mostDemand)
 }
 
-// take adds what was asked in a tick.
+// elapsed returns in which time all was asked. A pause that is no accident does not count in full: what is asked in the morning is not what
+// was asked in the night.
+func (u *demand) elapsed() uint64 {
+	const accident = 8 // times what passes between two traces on average: it happens once in e^8 times
+	between := u.time / (u.traces/certain + 1)
+	return u.time + min(u.quiet, max(demandPeriod, accident*between))
+}
+
+// take adds what was asked in a tick, if anything was.
 func (u *demand) take(tick *demand) {
+	if tick.traces == 0 {
+		return
+	}
+	u.time, u.quiet = min(u.elapsed(), mostDemand), 0
 	u.traces = min(u.traces+tick.traces, mostDemand)
 	u.cost = min(u.cost+tick.cost, mostDemand)
 	u.squares = min(u.squares+tick.squares, mostDemand)
@@ -82,16 +95,16 @@ func (u *demand) lump(cost float64) float64 {
 }
 
 func (u *demand) appendTo(out []byte) []byte {
-	for _, n := range []uint64{u.traces, u.cost, u.squares, u.time} {
+	for _, n := range []uint64{u.traces, u.cost, u.squares, u.time, u.quiet} {
 		out = binary.AppendUvarint(out, n)
 	}
 	return binary.AppendVarint(out, u.period)
 }
 
 func (u *demand) decode(d *stateDecoder) {
-	u.traces, u.cost, u.squares, u.time = d.uvarint(), d.uvarint(), d.uvarint(), d.uvarint()
+	u.traces, u.cost, u.squares, u.time, u.quiet = d.uvarint(), d.uvarint(), d.uvarint(), d.uvarint(), d.uvarint()
 	u.period = d.varint()
-	if max(u.traces, u.cost, u.squares, u.time) > mostDemand || u.time == 0 {
+	if max(u.traces, u.cost, u.squares, u.time, u.quiet) > mostDemand || u.time == 0 {
 		d.fail()
 	}
 }
