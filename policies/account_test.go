@@ -246,10 +246,11 @@ func TestStatesOfEarlierLimits(t *testing.T) {
 	earlier, err := hex.DecodeString("0496e78a806d333cf613ffffff1f001400841a8080802801a0c7d6b90718229af4c5c187d215aa040239e29b286532e91f0186c635aad2" +
 		"63cf5b0136d87a99f162751c28ffffff1f000400841a8080801001a0c7d6b907ffffff1f000400841a8080801001a0c7d6b9070000f9dbf0fd3c4c4e0b00")
 	require.NoError(t, err)
-	plan := newFleet(t, `
+	plan, err := parseText(`
 - {name: limit, type: rate_limiting, rate_limiting: {spans_per_second: 10}}
 - {name: kinds, type: diversity, diversity: {fingerprint: [http.route], traces: 1, period: 1h}}
-- {name: c, type: composite, composite: {max_total_spans_per_second: 4, composite_sub_policy: [{name: all, type: always_sample}]}}`, Options{}).plan
+- {name: c, type: composite, composite: {max_total_spans_per_second: 4, composite_sub_policy: [{name: all, type: always_sample}]}}`)
+	require.NoError(t, err)
 	fresh, m := plan.NewMatcher(), plan.NewMatcher()
 	require.NoError(t, m.SetState(earlier))
 	for v := range plan.valves {
