@@ -146,6 +146,11 @@ func compile(policies, rescue []Policy, o Options) (plan *Plan, cells, looks int
 	for i := range policies {
 		canonical = policies[i].canonical(canonical)
 	}
+	for i := range policies {
+		if policies[i].tells() {
+			plan.telling = append(plan.telling, i)
+		}
+	}
 	leave()
 	c.rescuing = true
 	for i := range rescue {

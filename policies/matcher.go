@@ -15,7 +15,8 @@ type Matcher struct {
 
 	states  []valveState // by valve
 	batch   batch
-	late    []uint64
+	late    []uint64 // what a late span alone contributes
+	single  Trace    // of it
 	scratch []byte
 }
 
@@ -83,29 +84,4 @@ func (m *Matcher) MatchSpan(s *wire.Span, c *Context, matches []uint64) {
 	if len(p.conditions) > 0 {
 		m.conditions(s, c, bits)
 	}
-}
-
-// Rescues reports which of the policies of rescue_on a late span matches by itself: its index, -1 if none.
-func (m *Matcher) Rescues(s *wire.Span, c *Context, bytes int) int {
-	p := m.plan
-	if len(p.rescue) == 0 {
-		return -1
-	}
-	if m.late == nil {
-		m.late = make([]uint64, p.words)
-	}
-	clear(m.late)
-	m.MatchSpan(s, c, m.late)
-	t := Trace{
-		ID: s.TraceID, Randomness: Randomness(s.TraceID), Spans: 1, Bytes: uint64(bytes), Start: s.Start, End: s.End,
-		Matches: m.late, HasRoot: s.Root(), Now: c.Now,
-	}
-	m.e.look(&t)
-	defer func() { m.e.trace = nil }()
-	for i := range p.rescue {
-		if p.rescue[i].gate.open(&m.e) == yes {
-			return i
-		}
-	}
-	return -1
 }

@@ -16,6 +16,7 @@ type Plan struct {
 	forces      []int  // those policies
 	isRandom    []bool // by policy: chance is within, of a percentage or of other traces
 	dropsRandom bool   // a drop policy is random
+	telling     []int  // the policies that one span is enough for
 	names       []string
 	fingerprint uint64
 	strict      bool

@@ -61,6 +61,7 @@ func checkRandom(t *testing.T, seed uint64) {
 		if v.Keep && tt.explicit && !o.Strict {
 			checkThreshold(t, text, o, tt, v.Probability)
 		}
+		checkMisses(t, text, m, tt, v)
 		for i, w := range m.Explain(trace, nil) {
 			skipped := o.FirstMatch && v.Policy >= 0 // and so perhaps not asked
 			if w.Passed != v.Matches(i) && !skipped {
@@ -68,6 +69,18 @@ func checkRandom(t *testing.T, seed uint64) {
 			}
 		}
 	}
+}
+
+// checkMisses: a policy is said to have missed a trace for a late span only if it matches the whole of the trace.
+func checkMisses(t *testing.T, text string, m *Matcher, tt *testTrace, v *Verdict) {
+	t.Helper()
+	tt.each(m, func(s *wire.Span, c *Context) {
+		c.Now = tt.due
+		i := m.Misses(s, c, testSpanBytes)
+		if i >= 0 && !(v.Keep && (v.Matches(i) || m.plan.firstMatch)) && !v.Dropped {
+			t.Errorf("%s\n%+v\nverdict %+v, but policy %d would have kept it for %+v", text, tt, v, i, s)
+		}
+	})
 }
 
 // checkThreshold: a trace that gives its randomness is kept from the threshold of its probability on, and only then, but for what a

@@ -15,7 +15,8 @@ import (
 // TestDecide runs the scenarios. `policies` compiles a list; with strict, first-match or partitions=N, and with the list of rescue_on below
 // a line ---. `decide` passes traces through it one by one, and compares every verdict with the naive interpreter's. `tick at=TIME` settles
 // them together, TIME after the beginning, with what ticks before left; restart takes that over into a new matcher. `explain` and `tick
-// explain` tell why, and what was seen. `late` asks which policy of rescue_on each span brings its trace back by.
+// explain` tell why, and what was seen. `late` asks which policy of rescue_on each span brings its trace back by, and which policy
+// of the list would have kept the trace had it come in time.
 func TestDecide(t *testing.T) {
 	datadriven.Walk(t, "testdata/decide", func(t *testing.T, path string) {
 		s := &scenario{}
@@ -125,13 +126,16 @@ func (s *scenario) late(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	var b strings.Builder
 	for _, tt := range parseTraces(t, d.Input) {
-		by := "nothing"
+		by, missed := "nothing", "nothing"
 		tt.each(s.matcher, func(span *wire.Span, c *Context) {
 			if i := s.matcher.Rescues(span, c, testSpanBytes); i >= 0 && by == "nothing" {
 				by = s.plan.RescueNames()[i]
 			}
+			if i := s.matcher.Misses(span, c, testSpanBytes); i >= 0 && missed == "nothing" {
+				missed = s.plan.Names()[i]
+			}
 		})
-		fmt.Fprintf(&b, "%s: rescued by %s\n", tt.name, by)
+		fmt.Fprintf(&b, "%s: rescued by %s, missed by %s\n", tt.name, by, missed)
 	}
 	return b.String()
 }

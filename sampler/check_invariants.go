@@ -36,6 +36,13 @@ func (m *Machine) check() {
 	if n := m.traces.Traces(); undecided > n {
 		panic(fmt.Sprintf("%d items are undecided, %d traces are open", undecided, n))
 	}
+	missed := uint64(0)
+	for _, n := range st.MissedAge {
+		missed += n
+	}
+	if missed > st.LateDropped {
+		panic(fmt.Sprintf("%d late spans would have kept their trace, of %d that came to dropped ones", missed, st.LateDropped))
+	}
 	if st.Records%100 != 0 {
 		return
 	}

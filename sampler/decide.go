@@ -124,11 +124,7 @@ func (m *Machine) countDecision(t *buffer.Trace, s *policySet, policy uint32) {
 	if !t.Early {
 		waited = t.Deadline - t.FirstTime // when it was due, whenever the log told that the time had come
 	}
-	i := 0
-	for i < len(AgeBounds) && waited > AgeBounds[i] {
-		i++
-	}
-	st.DecisionAge[i]++
+	st.DecisionAge[ageBucket(waited)]++
 	st.DecisionAgeSum += uint64(waited)
 	v := &s.verdict
 	if len(v.Erred) > 0 {

@@ -319,6 +319,7 @@ func (r *record) follow(ref buffer.Ref, d *buffer.Decided, raw []byte) {
 		m.stats.BytesKept += uint64(len(raw))
 	default:
 		m.stats.LateDropped++
+		r.miss(d, first, len(raw))
 		if !m.limits.DeliverDropped {
 			return
 		}

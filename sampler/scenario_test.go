@@ -257,7 +257,16 @@ func (s *scenario) stats(out *strings.Builder) {
 		st.KeptTraces, st.DroppedTraces, st.EarlyTraces, st.SpilledTraces, st.Rebuilt, st.Redelivered, st.DamagedRecords)
 	sort.Slice(st.Policies, func(i, j int) bool { return st.Policies[i].Name < st.Policies[j].Name })
 	for _, p := range st.Policies {
-		fmt.Fprintf(out, "%q kept %d/%d dropped %d/%d\n", p.Name, p.KeptTraces, p.KeptSpans, p.DroppedTraces, p.DroppedSpans)
+		fmt.Fprintf(out, "%q kept %d/%d dropped %d/%d", p.Name, p.KeptTraces, p.KeptSpans, p.DroppedTraces, p.DroppedSpans)
+		if p.MissedSpans > 0 {
+			fmt.Fprintf(out, " missed %d", p.MissedSpans)
+		}
+		fmt.Fprintln(out)
+	}
+	for i, n := range st.MissedAge {
+		if n > 0 && i < len(AgeBounds) {
+			fmt.Fprintf(out, "missed %d within %d ms\n", n, AgeBounds[i])
+		}
 	}
 }
 

@@ -103,11 +103,13 @@ type Stats struct {
 	Unsettled                 int // items from the resume offset on
 	DecisionAge               [len(AgeBounds) + 1]uint64
 	DecisionAgeSum            uint64 // milliseconds
+	MissedAge                 [len(AgeBounds) + 1]uint64
+	MissedAgeSum              uint64 // milliseconds
 	Policies                  []PolicyStats
 }
 
-// AgeBounds are the upper bounds, in milliseconds of partition time, of the histogram DecisionAge: from a trace's first span
-// to its decision.
+// AgeBounds are the upper bounds, in milliseconds of partition time, of two histograms: DecisionAge, from a trace's first span to its
+// decision, and MissedAge, from there to a late span of a dropped trace that a policy would have kept for it.
 var AgeBounds = [...]int64{100, 250, 500, 1000, 2500, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000}
 
 // PolicyStats are the decisions in which a policy decided. The name is empty for traces that no policy matched.
@@ -118,6 +120,9 @@ type PolicyStats struct {
 	// Sole are those of the kept that no other policy matched: what would not be kept without this one.
 	SoleTraces, SoleSpans, SoleBytes uint64
 	RescuedTraces                    uint64 // for a late span that this policy of rescue_on matched
+	// MissedSpans came late to dropped traces that the policy would have kept, had they come before the decision. They are part of
+	// LateDropped.
+	MissedSpans uint64
 	// Failed are the decided traces on which the policy had no vote, because a condition in it could not be evaluated, and Erred those
 	// that have a span for which a condition could not be evaluated, and none of which it was true.
 	Failed, Erred uint64
