@@ -43,7 +43,7 @@ Exit status: 0 stopped by a signal, 1 anything else.`,
 			}
 			logger := cfg.Node.Log.Logger(cmd.ErrOrStderr())
 			for _, w := range warnings(cfg, do.now()) {
-				logger.Warn("configuration: "+w.Msg, "key", w.Path, "line", w.Line)
+				logger.Warn("configuration: "+w.Msg, "file", cfg.File, "key", w.Path, "line", w.Line)
 			}
 			return do.run(cmd.Context(), cfg, logger)
 		},

@@ -36,6 +36,23 @@ func TestDeployedConfigurations(t *testing.T) {
 	}
 }
 
+// What the README shows must run as it is, too.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	shown := 0
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)\n```").FindAllSubmatch(text, -1) {
+		if !bytes.HasPrefix(block[1], []byte("kafka:")) {
+			continue
+		}
+		cfg, err := Parse("README.md", block[1], unset)
+		require.NoError(t, err)
+		assert.Empty(t, cfg.Warnings)
+		shown++
+	}
+	require.Equal(t, 1, shown)
+}
+
 // commented matches an option that is commented out: a dash or a key after the #. Prose begins with a capital.
 var commented = regexp.MustCompile(`(?m)^( *)# ( *)(- |[a-z_0-9/]+:( |$))`)
 

@@ -42,6 +42,14 @@ func reasons() map[string]sampler.Reasons {
 	return map[string]sampler.Reasons{"off": sampler.ReasonsOff, "root": sampler.ReasonsRoot, "all": sampler.ReasonsAll}
 }
 
+// RootWaitForBatches is a wait after the root span that keeps what SDKs send in batches: SDKs export every 5 s by default
+// (OTEL_BSP_SCHEDULE_DELAY), each service in its own rhythm, so the spans of a trace come up to 5 s apart. Where a Collector gathers
+// them or a request has to be sent again, the same once more; and a margin.
+const RootWaitForBatches = 15 * time.Second
+
+// sdkBatches is how long SDKs gather spans unless they are told otherwise.
+const sdkBatches = 5 * time.Second
+
 const (
 	longestWait = 24 * time.Hour
 	longestLate = 7 * 24 * time.Hour
@@ -95,7 +103,7 @@ func (b *samplingBlock) Validate() error {
 		wholeMillis("decision_wait", b.DecisionWait)
 	}
 	if b.DecisionWaitAfterRoot < 0 {
-		bad("decision_wait_after_root_received: " + b.DecisionWaitAfterRoot.String() + " is negative; write such as 2s, or 0s to turn it off")
+		bad("decision_wait_after_root_received: " + b.DecisionWaitAfterRoot.String() + " is negative; write such as 15s, or 0s to turn it off")
 	} else {
 		wholeMillis("decision_wait_after_root_received", b.DecisionWaitAfterRoot)
 	}
@@ -136,6 +144,15 @@ func (r *reader) sampling(key, n *yaml.Node, path string) {
 	if block.DecisionWaitAfterRoot > block.DecisionWait && block.DecisionWait > 0 {
 		at, _ := get(n, "decision_wait_after_root_received")
 		r.d.warn(at, sub(path, at.Value), "%v is longer than decision_wait (%v), so it has no effect", block.DecisionWaitAfterRoot, block.DecisionWait)
+	}
+	if wait := block.DecisionWaitAfterRoot; wait > 0 && wait <= sdkBatches && wait < block.DecisionWait {
+		at, _ := get(n, "decision_wait_after_root_received")
+		instead := "remove the line"
+		if RootWaitForBatches < block.DecisionWait {
+			instead = "write " + RootWaitForBatches.String() + ", or " + instead
+		}
+		r.d.warn(at, sub(path, at.Value), "%v after the root span is too early for SDKs, which send spans every %v (OTEL_BSP_SCHEDULE_DELAY): "+
+			"an error that another service sends after the decision does not keep its trace; %s", wait, sdkBatches, instead)
 	}
 	r.withoutEffect(&block, n, path)
 	if n.Kind == yaml.MappingNode {
