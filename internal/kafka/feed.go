@@ -113,6 +113,18 @@ func (f *Feed) Take() (Event, bool) {
 	return e, true
 }
 
+// Oldest tells the timestamp, Unix milliseconds, of the first record that waits to be taken; false if none does.
+func (f *Feed) Oldest() (int64, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.events {
+		if e.Batch != nil && len(e.Batch.Records) > 0 {
+			return e.Batch.Records[0].Timestamp, true
+		}
+	}
+	return 0, false
+}
+
 // put appends an event. It reports whether the feed is over its bound.
 func (f *Feed) put(e Event, next int64, bound int) (over bool) {
 	n := size(e)

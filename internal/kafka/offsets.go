@@ -26,6 +26,15 @@ func (c *Client) StartOffsets(ctx context.Context, partitions []int32) (map[int3
 	return c.listOffsets(ctx, c.cfg.Spans.Topic, askEarliest, partitions)
 }
 
+// EndOffsetsNow is EndOffsets without the retries: partitions whose leader does not answer at once are left out.
+func (c *Client) EndOffsetsNow(ctx context.Context, partitions []int32) (map[int32]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
+	defer cancel()
+	out := make(map[int32]int64, len(partitions))
+	_, err := c.askOffsets(ctx, c.cfg.Spans.Topic, askLatest, partitions, out)
+	return out, err
+}
+
 // StartOffset tells the offset of the oldest record that the partition of the spans topic still has; if it has none,
 // the offset that the next one will have.
 func (c *Client) StartOffset(ctx context.Context, partition int32) (int64, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -89,9 +90,66 @@ func TestHeldByBackends(t *testing.T) {
 	second := traffic(11, 5000)
 	r.send(second...)
 	require.Equal(t, read, r.Status().Ledger.Received, "nothing more is read")
+	var s Status
+	require.Eventually(t, func() bool {
+		s = r.Status()
+		return lagsAre(t, r, s)
+	}, 10*time.Second, 10*time.Millisecond, "the lag counts what comes in while nothing is read")
+	require.Equal(t, partitionCount, s.HeldPartitions)
+	for _, p := range s.Partitions {
+		require.Positive(t, p.LagRecords)
+		require.Positive(t, p.LagSeconds)
+	}
+	older := func(p Partition) bool {
+		return r.Status().Partitions[p.Partition].LagSeconds > p.LagSeconds
+	}
+	require.Eventually(t, func() bool { return !slices.ContainsFunc(s.Partitions, func(p Partition) bool { return !older(p) }) },
+		10*time.Second, 10*time.Millisecond, "what is not read grows older")
+
 	back.setRefuse(nil)
 	r.quiet(count(first) + count(second))
+	require.Eventually(t, func() bool {
+		s := r.Status()
+		return s.HeldPartitions == 0 && !slices.ContainsFunc(s.Partitions, func(p Partition) bool { return p.LagRecords+int64(p.LagSeconds) > 0 })
+	}, 10*time.Second, 10*time.Millisecond, "no lag is left")
 	kept, _ := oracle(t, cfg)
 	require.Equal(t, kept, back.names())
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// lagsAre reports whether a status has the records of each partition that it has not read, as the broker counts them.
+func lagsAre(t *testing.T, r *live, s Status) bool {
+	var all []int32
+	for _, p := range s.Partitions {
+		all = append(all, p.Partition)
+	}
+	ends, err := r.client.EndOffsets(t.Context(), all)
+	require.NoError(t, err)
+	for _, p := range s.Partitions {
+		if p.LagRecords != ends[p.Partition]-p.NextOffset {
+			return false
+		}
+	}
+	return true
+}
+
+// TestOldestUnread: the age of what is not read goes by the best that is known.
+func TestOldestUnread(t *testing.T) {
+	now := time.UnixMilli(1_000_000)
+	ago := func(s int64) time.Time { return now.Add(-time.Duration(s) * time.Second) }
+	for _, x := range []struct {
+		what             string
+		oldest, readAt   time.Time
+		caughtUp, answer time.Time
+	}{
+		{"the fetched record tells", ago(7), ago(30), ago(60), ago(7)},
+		{"later than the last record read", time.UnixMilli(0), ago(30), ago(60), ago(30)},
+		{"later than when nothing was left, however old the last record is", time.UnixMilli(0), ago(3600), ago(2), ago(2)},
+		{"a fetched record of the future tells nothing", ago(-3600), ago(30), ago(60), ago(30)},
+		{"nor does one that was read", ago(-3600), ago(-3601), ago(5), ago(5)},
+		{"nothing is known yet", time.UnixMilli(0), time.UnixMilli(0), time.Time{}, now},
+	} {
+		v := view{oldest: x.oldest.UnixMilli(), readAt: x.readAt.UnixMilli()}
+		require.Equal(t, x.answer, v.oldestUnread(now, x.caughtUp), x.what)
+	}
 }

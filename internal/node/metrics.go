@@ -96,7 +96,7 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 		ahead = append(ahead, real(q.StampsAhead, "partition", no))
 	}
 	m.gauge("thresher.lag.records", "{record}", "Records in the log that are not read yet.", lag...)
-	m.gauge("thresher.lag", "s", "Age of the last record read, while there are records not read yet; else 0.", lagSeconds...)
+	m.gauge("thresher.lag", "s", "Age of the oldest record in the log that is not read yet, as far as is known; 0 if all are.", lagSeconds...)
 	m.gauge("thresher.unsettled.records", "{record}", "Records between the resume offset and the next one: what a restart decides again.", unsettled...)
 	m.gauge("thresher.checkpoint.age", "s", "Time since the checkpoint was stored that holds now.", age...)
 	m.gauge("thresher.partition.held", "", "1 while the partition waits because the backends have not taken what was kept.", held...)

@@ -71,8 +71,9 @@ type Node struct {
 	slabs       *offheap.Slabs // memory for spans
 	readers     chan struct{}  // slots for reading spilled traces again
 	complaints  complaints
-	forgot      atomic.Uint64 // partitions taken over without all that is needed to remember decisions
-	stopping    chan struct{} // closed when the partitions are told to stop
+	ends        atomic.Pointer[logEnds] // nil before the first answer
+	forgot      atomic.Uint64           // partitions taken over without all that is needed to remember decisions
+	stopping    chan struct{}           // closed when the partitions are told to stop
 
 	mu      sync.RWMutex
 	runners map[int32]*runner
@@ -322,6 +323,7 @@ func (n *Node) startPartitions(ctx context.Context) (*partitions, error) {
 		}
 	})
 	q.rest.Go(func() { n.commits.run(rest) })
+	q.rest.Go(func() { n.watch(rest, all) })
 	return q, nil
 }
 

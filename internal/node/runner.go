@@ -87,6 +87,7 @@ type view struct {
 	committed int64
 	end       int64
 	readAt    int64
+	oldest    int64 // timestamp of the first record that is fetched and not read, Unix milliseconds; 0 if there is none
 	time      int64
 	ahead     time.Duration // of the stamps of the log before time
 	stats     sampler.Stats
@@ -487,23 +488,34 @@ func (r *runner) publish() {
 	t, _ := r.machine.Time()
 	r.view.Store(&view{
 		no: r.partition, next: r.machine.Next(), resume: r.machine.Resume(), committed: r.committed,
-		end: r.end, readAt: r.readAt, time: t, ahead: time.Duration(r.machine.Ahead()) * time.Millisecond, stats: r.machine.Stats(), lost: r.lost,
+		end: r.end, readAt: r.readAt, oldest: r.oldest(), time: t, ahead: time.Duration(r.machine.Ahead()) * time.Millisecond,
+		stats: r.machine.Stats(), lost: r.lost,
 		savedAt: r.savedAt, building: r.machine.Rebuilding(), held: r.n.delivery.Full(),
 	})
 }
 
-func (v *view) partition() Partition {
+// oldest returns the timestamp of the first record that is fetched and not read; 0 if there is none.
+func (r *runner) oldest() int64 {
+	if r.batch != nil && r.at < len(r.batch.Records) {
+		return r.batch.Records[r.at].Timestamp
+	}
+	at, _ := r.feed.Oldest()
+	return at
+}
+
+func (v *view) partition(ends *logEnds, now time.Time) Partition {
+	end, caughtUp := ends.of(v.no)
 	p := Partition{
 		Partition: v.no, NextOffset: int64(v.next), ResumeOffset: int64(v.resume), CommittedOffset: v.committed,
-		EndOffset: max(v.end, int64(v.next)), OpenTraces: v.stats.OpenTraces, Decisions: v.stats.Decisions, Unsettled: v.stats.Unsettled,
+		EndOffset: max(v.end, end, int64(v.next)), OpenTraces: v.stats.OpenTraces, Decisions: v.stats.Decisions, Unsettled: v.stats.Unsettled,
 		BufferedBytes: v.stats.BufferedBytes, Rebuilding: v.building, Held: v.held,
 	}
 	p.LagRecords = p.EndOffset - p.NextOffset
-	if p.LagRecords > 0 && v.readAt > 0 {
-		p.LagSeconds = max(0, time.Since(time.UnixMilli(v.readAt)).Seconds())
+	if p.LagRecords > 0 {
+		p.LagSeconds = now.Sub(v.oldestUnread(now, caughtUp)).Seconds()
 	}
 	if !v.savedAt.IsZero() {
-		p.CheckpointAge = time.Since(v.savedAt).Seconds()
+		p.CheckpointAge = now.Sub(v.savedAt).Seconds()
 	}
 	p.StampsAhead = v.ahead.Seconds()
 	if v.time > 0 {

@@ -123,20 +123,22 @@ type Partition struct {
 
 // Status is the answer of /api/status.
 type Status struct {
-	Version    string                   `json:"version"`
-	Uptime     float64                  `json:"uptime_seconds"`
-	State      string                   `json:"state"` // starting, running, draining
-	Ready      bool                     `json:"ready"`
-	NotReady   []string                 `json:"not_ready_because,omitempty"`
-	Ledger     Ledger                   `json:"ledger"`
-	Policies   map[string]PolicyCount   `json:"policies"`
-	Partitions []Partition              `json:"partitions"`
-	OpenTraces int                      `json:"open_traces"`
-	Buffered   int                      `json:"buffered_bytes"`
-	Memory     uint64                   `json:"memory_bytes"`
-	Receivers  map[string]receive.Stats `json:"receivers"`
-	Exporters  []export.ExporterStats   `json:"exporters"`
-	Kafka      kafka.Stats              `json:"kafka"`
+	Version    string                 `json:"version"`
+	Uptime     float64                `json:"uptime_seconds"`
+	State      string                 `json:"state"` // starting, running, draining
+	Ready      bool                   `json:"ready"`
+	NotReady   []string               `json:"not_ready_because,omitempty"`
+	Ledger     Ledger                 `json:"ledger"`
+	Policies   map[string]PolicyCount `json:"policies"`
+	Partitions []Partition            `json:"partitions"`
+	// HeldPartitions wait because the backends have not taken what was kept.
+	HeldPartitions int                      `json:"held_partitions"`
+	OpenTraces     int                      `json:"open_traces"`
+	Buffered       int                      `json:"buffered_bytes"`
+	Memory         uint64                   `json:"memory_bytes"`
+	Receivers      map[string]receive.Stats `json:"receivers"`
+	Exporters      []export.ExporterStats   `json:"exporters"`
+	Kafka          kafka.Stats              `json:"kafka"`
 	// Forgetful counts partitions taken over of whose log too little was left to remember earlier decisions.
 	Forgetful uint64 `json:"forgetful_partitions"`
 }
@@ -158,6 +160,7 @@ func (n *Node) Status() Status {
 	for _, name := range slices.Concat(n.cfg.Plan.Names(), n.cfg.Plan.RescueNames()) {
 		s.Policies[name] = PolicyCount{}
 	}
+	now, ends := time.Now(), n.ends.Load()
 	for _, v := range n.views() {
 		s.Ledger.add(&v.stats)
 		s.Ledger.LostTraces += v.lost
@@ -172,7 +175,10 @@ func (n *Node) Status() Status {
 		}
 		s.OpenTraces += v.stats.OpenTraces
 		s.Buffered += v.stats.BufferedBytes
-		s.Partitions = append(s.Partitions, v.partition())
+		s.Partitions = append(s.Partitions, v.partition(ends, now))
+		if v.held {
+			s.HeldPartitions++
+		}
 	}
 	slices.SortFunc(s.Partitions, func(a, b Partition) int { return int(a.Partition - b.Partition) })
 	s.Receivers = n.receiverStats()
