@@ -18,6 +18,9 @@ type Trace struct {
 	HasRoot    bool     // a span without parent is among its spans
 }
 
+// Unmatched is what people are shown for the name of the policy where none decided.
+const Unmatched = "(no policy)"
+
 // Verdict is the outcome for one trace. Decide reuses its storage.
 type Verdict struct {
 	Keep    bool

@@ -253,7 +253,7 @@ func (d *demoRun) reportOf(s node.Status) demo.Report {
 	for _, p := range d.counts(s) {
 		name := p.Name
 		if name == "" {
-			name = node.Unmatched
+			name = policies.Unmatched
 		}
 		r.Policies[name] = demo.PolicyTotal{Traces: p.Traces, Spans: p.Spans}
 	}
@@ -265,9 +265,9 @@ func (d *demoRun) counts(s node.Status) []demo.PolicyCount {
 	var out []demo.PolicyCount
 	for _, p := range d.cfg.Plan.Policies() {
 		c := s.Policies[p.Name]
-		out = append(out, demo.PolicyCount{Name: p.Name, Drops: p.Type == "drop", Traces: c.Traces + c.DroppedTraces, Spans: c.Spans + c.DroppedSpans})
+		out = append(out, demo.PolicyCount{Name: p.Name, Drops: p.Type == "drop", Traces: c.KeptTraces + c.DroppedTraces, Spans: c.KeptSpans + c.DroppedSpans})
 	}
-	c := s.Policies[node.Unmatched]
+	c := s.Policies[policies.Unmatched]
 	return append(out, demo.PolicyCount{Drops: true, Traces: c.DroppedTraces, Spans: c.DroppedSpans})
 }
 

@@ -152,22 +152,11 @@ func summarize(out io.Writer, cfg *config.Config) {
 		row("rescues", "dropped traces for late spans that match: %s", strings.Join(names, ", "))
 	}
 	row("writes", "%s", marks(cfg.Sampling.Marks))
-	row("kept", "to %s", destinations(cfg.Routes.Kept))
+	row("kept", "to %s", export.Destinations(cfg.Routes.Kept))
 	if len(cfg.Routes.Dropped) > 0 {
-		row("dropped", "to %s", destinations(cfg.Routes.Dropped))
+		row("dropped", "to %s", export.Destinations(cfg.Routes.Dropped))
 	}
 	row("node", "health, metrics and status on http://%s", cfg.Node.Listen)
-}
-
-func destinations(routes []export.Route) string {
-	names := make([]string, len(routes))
-	for i, r := range routes {
-		names[i] = r.Exporter
-		if !r.Required {
-			names[i] += " (best effort)"
-		}
-	}
-	return strings.Join(names, ", ")
 }
 
 // short writes 30s, 5m and 1h30m without the zeros of Duration.String.

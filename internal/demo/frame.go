@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/charmbracelet/lipgloss"
+
+	"thresher/policies"
 )
 
 // frame lays a snapshot out as lines of at most width cells, at most height of them.
@@ -107,7 +109,7 @@ func (v *View) table(s Snapshot, width int) []string {
 			verdict, code = "drop", faint
 		}
 		if p.Name == "" {
-			label = "(no policy matched)"
+			label = policies.Unmatched
 		}
 		r := v.row(width).add("", v.style.fit(label, name)+" ").add(code, verdict+" ").
 			add("", right(count(p.Traces), 10)+right(percent(p.Traces, traces), 9)+right(count(p.Spans), 11))

@@ -75,7 +75,7 @@ policy                          traces               spans
 health-checks          drop      1,000   20.4 %      1,100  ####
 errors                 keep        200    4.1 %      3,000  #
 one-percent            keep         41    0.8 %      1,102  #
-(no policy matched)    drop      3,670   74.7 %     48,900  ###############
+(no policy)            drop      3,670   74.7 %     48,900  ###############
 
 kept    ab000000  7 spans, 4 services, 100 ms, 1 error  because of errors: stat~
 POST /checkout                     frontend        100 ms ######################

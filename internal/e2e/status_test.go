@@ -38,8 +38,9 @@ type report struct {
 	Ready    bool   `json:"ready"`
 	Ledger   ledger `json:"ledger"`
 	Policies map[string]struct {
-		Traces int `json:"traces"`
-		Spans  int `json:"spans"`
+		KeptTraces  int `json:"kept_traces"`
+		KeptSpans   int `json:"kept_spans"`
+		MissedSpans int `json:"missed_spans"`
 	} `json:"policies"`
 	Partitions []struct {
 		Partition int32 `json:"partition"`
@@ -47,7 +48,8 @@ type report struct {
 		Resume    int64 `json:"resume_offset"`
 		Lag       int64 `json:"lag_records"`
 	} `json:"partitions"`
-	OpenTraces int `json:"open_traces"`
+	OpenTraces int      `json:"open_traces"`
+	Advice     []string `json:"advice"`
 }
 
 // status asks /api/status. The ledger balances at any moment.

@@ -37,7 +37,7 @@ func TestMillionSpans(t *testing.T) {
 		t.Errorf("ledger\n got %+v\nwant %+v", report.Ledger, v.ledger)
 	}
 	for name, traces := range v.policies {
-		if got := report.Policies[name].Traces; got != traces {
+		if got := report.Policies[name].KeptTraces; got != traces {
 			t.Errorf("policy %s kept %d traces, the twin %d", name, got, traces)
 		}
 	}

@@ -103,7 +103,7 @@ func (t *Totals) unmatched() Sum {
 func (t *Totals) Write(out io.Writer) error {
 	p := &printer{out: out}
 	traces, spans, bytes := t.Kept.Traces+t.Dropped.Traces, t.Kept.Spans+t.Dropped.Spans, t.Kept.Bytes+t.Dropped.Bytes
-	width := len("(no policy)")
+	width := len(policies.Unmatched)
 	for i := range t.policies {
 		width = max(width, min(columns(t.policies[i].name), widestPolicy))
 	}
@@ -123,7 +123,7 @@ func (t *Totals) Write(out io.Writer) error {
 		row(total.name, what, &total.decided, count(total.matched), alone)
 	}
 	rest := t.unmatched()
-	row("(no policy)", "drop", &rest, "", "")
+	row(policies.Unmatched, "drop", &rest, "", "")
 	p.f("\nkept %s of %s %s (%s), %s of %s %s (%s), %s of %s (%s)\n", count(t.Kept.Traces), count(traces), plural(traces, "trace"),
 		share(t.Kept.Traces, traces), count(t.Kept.Spans), count(spans), plural(spans, "span"), share(t.Kept.Spans, spans),
 		size(t.Kept.Bytes), size(bytes), share(t.Kept.Bytes, bytes))

@@ -35,6 +35,18 @@ type Route struct {
 	Required bool
 }
 
+// Destinations names the exporters of routes, for people.
+func Destinations(routes []Route) string {
+	names := make([]string, len(routes))
+	for i, r := range routes {
+		names[i] = r.Exporter
+		if !r.Required {
+			names[i] += " (best effort)"
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
 // Routes is the `routes` section: which classes go to which exporters.
 type Routes struct {
 	Kept    []Route

@@ -14,12 +14,14 @@ type logEnds struct {
 	caughtUp []time.Time // when there was last nothing left to read
 }
 
-// watch asks every few seconds, until ctx ends, where the log ends.
+// watch asks every few seconds, until ctx ends, where the log ends, and looks whether spans come too late.
 func (n *Node) watch(ctx context.Context, partitions []int32) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	var late missedLog
 	for {
 		n.askEnds(ctx, partitions)
+		n.warnOfMissed(&late, time.Now())
 		select {
 		case <-ctx.Done():
 			return

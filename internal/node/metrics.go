@@ -74,7 +74,7 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 	m.gauge("thresher.buffered", "By", "Memory of the spans of open traces.", num(uint64(s.Buffered)))
 	m.gauge("thresher.memory", "By", "Memory that the process has from the operating system.", num(s.Memory))
 	m.gauge("thresher.ready", "", "1 if /readyz says so.", num(bit(s.Ready)))
-	m.decisionAge(views)
+	m.ages(views)
 
 	m.sum("thresher.partitions.forgetful", "{partition}", "Partitions taken over of whose log too little was left to remember earlier decisions.", num(s.Forgetful))
 
@@ -110,15 +110,16 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 }
 
 func (m *series) policies(all map[string]PolicyCount) {
-	var traces, spans, bytes, soleTraces, soleSpans, soleBytes, rescued, erred, failed []point
+	var traces, spans, bytes, soleTraces, soleSpans, soleBytes, rescued, missed, erred, failed []point
 	for name, c := range all {
-		traces = append(traces, num(c.Traces, "decision", "kept", "policy", name), num(c.DroppedTraces, "decision", "dropped", "policy", name))
-		spans = append(spans, num(c.Spans, "decision", "kept", "policy", name), num(c.DroppedSpans, "decision", "dropped", "policy", name))
-		bytes = append(bytes, num(c.Bytes, "policy", name))
+		traces = append(traces, num(c.KeptTraces, "decision", "kept", "policy", name), num(c.DroppedTraces, "decision", "dropped", "policy", name))
+		spans = append(spans, num(c.KeptSpans, "decision", "kept", "policy", name), num(c.DroppedSpans, "decision", "dropped", "policy", name))
+		bytes = append(bytes, num(c.KeptBytes, "policy", name))
 		soleTraces = append(soleTraces, num(c.SoleTraces, "policy", name))
 		soleSpans = append(soleSpans, num(c.SoleSpans, "policy", name))
 		soleBytes = append(soleBytes, num(c.SoleBytes, "policy", name))
 		rescued = append(rescued, num(c.RescuedTraces, "policy", name))
+		missed = append(missed, num(c.MissedSpans, "policy", name))
 		erred = append(erred, num(c.ErrorTraces, "policy", name))
 		failed = append(failed, num(c.FailedTraces, "policy", name))
 	}
@@ -129,6 +130,8 @@ func (m *series) policies(all map[string]PolicyCount) {
 	m.sum("thresher.policy.sole.spans", "{span}", "Spans of traces that no other policy would have kept.", soleSpans...)
 	m.sum("thresher.policy.sole", "By", "Span bytes of traces that no other policy would have kept: what removing the policy would save.", soleBytes...)
 	m.sum("thresher.policy.rescued.traces", "{trace}", "Traces that were dropped, and are kept since a late span that this policy of rescue_on matched.", rescued...)
+	m.sum("thresher.policy.missed.spans", "{span}", "Late spans of dropped traces that the policy would have kept, had they come before the decision: "+
+		"part of the spans late_dropped, and 0 for policies that one span alone does not tell. See thresher_missed_delay_seconds.", missed...)
 	m.sum("thresher.policy.error.traces", "{trace}", "Decided traces with a span for which a condition in the policy could not be evaluated, and none of which it was true. "+
 		"With error_mode ignore or silent that is as good as false.", erred...)
 	m.sum("thresher.policy.failed.traces", "{trace}", "Those of thresher_policy_error_traces_total on which the policy had no vote: error_mode propagate.", failed...)
@@ -219,22 +222,39 @@ func (m *series) kafka(s Status) {
 	m.gauge("thresher.kafka.queued", "By", "Records read and not yet taken by their partition.", num(uint64(max(0, k.QueuedBytes))))
 }
 
-func (m *series) decisionAge(views []*view) {
-	var h metricdata.HistogramDataPoint[float64]
-	h.BucketCounts = make([]uint64, len(sampler.AgeBounds)+1)
+// ages are the histograms of how long after the first span of a trace something was.
+func (m *series) ages(views []*view) {
+	delay, missed := m.age(), m.age()
+	for _, v := range views {
+		delay.add(&v.stats.DecisionAge, v.stats.DecisionAgeSum)
+		missed.add(&v.stats.MissedAge, v.stats.MissedAgeSum)
+	}
+	m.histogram("thresher.decision.delay", "From the first span of a trace to its decision, in time of the log.", delay)
+	m.histogram("thresher.missed.delay", "From the first span of a dropped trace to a late span that a policy would have kept it for, in time of the log: "+
+		"with decision_wait and decision_wait_after_root_received above it the trace would have been kept.", missed)
+}
+
+type ageHistogram metricdata.HistogramDataPoint[float64]
+
+func (m *series) age() *ageHistogram {
+	h := &ageHistogram{BucketCounts: make([]uint64, len(sampler.AgeBounds)+1), StartTime: m.start, Time: m.now}
 	for _, b := range sampler.AgeBounds {
 		h.Bounds = append(h.Bounds, float64(b)/1000)
 	}
-	for _, v := range views {
-		for i, c := range v.stats.DecisionAge {
-			h.BucketCounts[i] += c
-			h.Count += c
-		}
-		h.Sum += float64(v.stats.DecisionAgeSum) / 1000
+	return h
+}
+
+func (h *ageHistogram) add(counts *[len(sampler.AgeBounds) + 1]uint64, milliseconds uint64) {
+	for i, c := range counts {
+		h.BucketCounts[i] += c
+		h.Count += c
 	}
-	h.StartTime, h.Time = m.start, m.now
-	m.add("thresher.decision.delay", "s", "From the first span of a trace to its decision, in time of the log.",
-		metricdata.Histogram[float64]{DataPoints: []metricdata.HistogramDataPoint[float64]{h}, Temporality: metricdata.CumulativeTemporality})
+	h.Sum += float64(milliseconds) / 1000
+}
+
+func (m *series) histogram(name, help string, h *ageHistogram) {
+	points := []metricdata.HistogramDataPoint[float64]{metricdata.HistogramDataPoint[float64](*h)}
+	m.add(name, "s", help, metricdata.Histogram[float64]{DataPoints: points, Temporality: metricdata.CumulativeTemporality})
 }
 
 // series collects metrics of one scrape.

@@ -1,12 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,6 +158,9 @@ func (n *Node) Run(ctx context.Context) error {
 	n.mu.Unlock()
 	n.log.Info("starting", "version", n.opts.Version, "http", web.addr, "memory_limit", n.budget.limit,
 		"buffer_bytes", n.budget.buffer, "delivery_bytes", n.budget.delivery)
+	n.log.Info("this node reads the topic, and delivers what its policies say", "brokers", strings.Join(n.cfg.Kafka.Brokers, ","),
+		"topic", n.cfg.Kafka.Spans.Topic, "partitions", n.cfg.Kafka.Spans.Partitions, "group", n.cfg.Kafka.Group,
+		"kept_to", export.Destinations(n.cfg.Routes.Kept), "dropped_to", cmp.Or(export.Destinations(n.cfg.Routes.Dropped), "nobody"))
 
 	if err := n.client.Ensure(ctx); err != nil {
 		return unlessStopped(ctx, err)

@@ -406,10 +406,11 @@ func TestSpilledTracesAreReadAgain(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// TestWaitsForKafka: a node without Kafka is alive and not ready, says why, and stops when it is told to.
+// TestWaitsForKafka: a node without Kafka is alive and not ready, says why, and stops when it is told to. Its log says what it waits
+// for, and what it would do.
 func TestWaitsForKafka(t *testing.T) {
-	cfg := testConfig(t, "127.0.0.1:1", "127.0.0.1:1")
-	n, err := New(cfg, Options{Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil))})
+	cfg, said := testConfig(t, "127.0.0.1:1", "127.0.0.1:1"), &lines{}
+	n, err := New(cfg, Options{Logger: slog.New(slog.NewTextHandler(said, nil))})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -421,6 +422,8 @@ func TestWaitsForKafka(t *testing.T) {
 	_ = resp.Body.Close()
 	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
 	require.Contains(t, string(b), "Kafka")
+	require.Regexp(t, `brokers=127.0.0.1:1 topic=thresher.spans partitions=4 group=thresher kept_to=otlp_grpc dropped_to=nobody`,
+		strings.Join(said.about("this node reads the topic"), ""))
 	http.DefaultClient.CloseIdleConnections()
 	stop()
 	require.NoError(t, <-ended)

@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,7 +15,10 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"thresher/bench/shop"
+	"thresher/internal/config"
 	"thresher/internal/twin"
+	"thresher/policies"
+	"thresher/sampler"
 )
 
 // spansOf is a request with the spans of one trace, the root first; each has an ID from 1 on.
@@ -69,14 +73,14 @@ func TestPolicyFigures(t *testing.T) {
 	size := func(name string) uint64 { return s.Policies[name].SoleBytes }
 	require.Positive(t, size("errors"))
 	require.Equal(t, map[string]PolicyCount{
-		"probes":      {DroppedTraces: 1, DroppedSpans: 4},
-		"errors":      {Traces: 2, Spans: 5, Bytes: s.Policies["errors"].Bytes, SoleTraces: 1, SoleSpans: 2, SoleBytes: size("errors")},
-		"large":       {},
-		"long-names":  {Traces: 1, Spans: 1, Bytes: size("long-names"), SoleTraces: 1, SoleSpans: 1, SoleBytes: size("long-names"), ErrorTraces: 4, FailedTraces: 4},
-		"bad":         {ErrorTraces: 5},
-		"quiet":       {ErrorTraces: 5},
-		"late-errors": {RescuedTraces: 1},
-		Unmatched:     {DroppedTraces: 1, DroppedSpans: 2},
+		"probes":           {DroppedTraces: 1, DroppedSpans: 4},
+		"errors":           {KeptTraces: 2, KeptSpans: 5, KeptBytes: s.Policies["errors"].KeptBytes, SoleTraces: 1, SoleSpans: 2, SoleBytes: size("errors")},
+		"large":            {},
+		"long-names":       {KeptTraces: 1, KeptSpans: 1, KeptBytes: size("long-names"), SoleTraces: 1, SoleSpans: 1, SoleBytes: size("long-names"), ErrorTraces: 4, FailedTraces: 4},
+		"bad":              {ErrorTraces: 5},
+		"quiet":            {ErrorTraces: 5},
+		"late-errors":      {RescuedTraces: 1},
+		policies.Unmatched: {DroppedTraces: 1, DroppedSpans: 2},
 	}, s.Policies)
 	require.Equal(t, uint64(1), s.Ledger.RescuedTraces)
 
@@ -152,4 +156,89 @@ func TestComplainsOnceAMinute(t *testing.T) {
 
 func named(trace, span byte) string {
 	return spanName(pcommon.TraceID{0: trace, 15: trace}, twin.SpanKey{ID: pcommon.SpanID{7: span}})
+}
+
+// TestMissedSpans follows late spans of dropped traces, which a policy would have kept, to /api/status, /metrics and the log.
+func TestMissedSpans(t *testing.T) {
+	broker, back := startBroker(t), startBackend(t)
+	cfg := configWith(t, broker.Addr(), back.addr, "late_window: 10m\n  policies:\n"+testPolicies)
+	said := &lines{}
+	n := startChanged(t, cfg, func(n *Node) { n.log = slog.New(slog.NewTextHandler(said, nil)) })
+	first := spansOf(1, 1, 1, nil)
+	n.send(first)
+	s := n.quiet(1)
+	require.Equal(t, uint64(1), s.Ledger.DroppedTraces, "its hash is not among the ten percent")
+	require.Empty(t, s.Advice)
+	n.send(spansOf(1, 2, 4, failing), spansOf(1, 5, 5, nil))
+	s = n.quiet(5)
+	require.Equal(t, uint64(4), s.Ledger.LateDropped)
+	require.Equal(t, uint64(3), s.Ledger.MissedSpans)
+	require.Equal(t, uint64(3), s.Policies["errors"].MissedSpans)
+	require.Len(t, s.Advice, 1)
+	require.Regexp(t, `^3 spans came after their traces were dropped, which policies would have kept for them \(errors 3\): r(emove|aise) decision_wait`, s.Advice[0])
+
+	code, body := n.get("/metrics")
+	require.Equal(t, http.StatusOK, code)
+	for _, want := range []string{
+		`thresher_policy_missed_spans_total{policy="errors"} 3`, `thresher_policy_missed_spans_total{policy="ten"} 0`, `thresher_missed_delay_seconds_count 3`,
+		`thresher_spans_total{outcome="late_dropped"} 4`,
+	} {
+		require.Contains(t, body, want+"\n")
+	}
+	const words = "spans came after their traces were dropped"
+	require.Eventually(t, func() bool { return len(said.about(words)) > 0 }, 5*time.Second, 10*time.Millisecond)
+	require.Regexp(t, `level=WARN .*late_spans=3 policies="errors 3" advice="r(emove|aise) decision_wait`, said.about(words)[0])
+	http.DefaultClient.CloseIdleConnections()
+	require.Less(t, n.end(), 5*time.Second)
+}
+
+// TestMissedLog: a line a minute at most, of what is new since the last one.
+func TestMissedLog(t *testing.T) {
+	var all missed
+	come := func(spans int) missed {
+		all.add(&sampler.Stats{MissedAge: [len(sampler.AgeBounds) + 1]uint64{5: uint64(spans)}, Policies: []sampler.PolicyStats{{Name: "errors", MissedSpans: uint64(spans)}}})
+		copied := all
+		copied.policies = maps.Clone(all.policies)
+		return copied
+	}
+	var l missedLog
+	start := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC)
+	for _, x := range []struct{ after, come, said int }{{0, 0, 0}, {1, 3, 3}, {2, 1, 0}, {60, 1, 0}, {61, 0, 2}, {200, 0, 0}, {201, 7, 7}} {
+		fresh, ok := l.due(come(x.come), start.Add(time.Duration(x.after)*time.Second))
+		require.Equal(t, x.said > 0, ok, x)
+		require.EqualValues(t, x.said, fresh.spans, x)
+		require.Equal(t, uint64(x.said), fresh.policies["errors"], x)
+	}
+	began := missed{spans: 2, policies: map[string]uint64{"errors": 2}} // a partition began again
+	began.after[5] = 2
+	require.Zero(t, began.since(&all).spans, "it is below what was told")
+}
+
+// TestAdvice: what to change follows from how late the spans come, and from the waits there are.
+func TestAdvice(t *testing.T) {
+	const or = "; or list the policies below rescue_on, too"
+	for _, x := range []struct {
+		wait, root time.Duration
+		after      []int // seconds, of a span each
+		want       string
+	}{
+		{30 * time.Second, 2 * time.Second, []int{5, 6, 7}, "raise decision_wait_after_root_received from 2s to 15s" + or},
+		{30 * time.Second, 2 * time.Second, []int{5, 16}, "remove decision_wait_after_root_received" + or},
+		{10 * time.Second, 2 * time.Second, []int{5}, "remove decision_wait_after_root_received" + or},
+		{10 * time.Second, 2 * time.Second, []int{25}, "remove decision_wait_after_root_received, and raise decision_wait from 10s to 30s" + or},
+		{10 * time.Second, 0, []int{14}, "raise decision_wait from 10s to 15s" + or},
+		{30 * time.Second, 15 * time.Second, []int{4}, "raise maximum_trace_size_bytes, which decides large traces before the waits are over" + or},
+		{30 * time.Second, 15 * time.Second, []int{4000}, "they come too late to be waited for: list the policies below rescue_on"},
+	} {
+		var m missed
+		for _, s := range x.after {
+			i := 0
+			for i < len(sampler.AgeBounds) && int64(s)*1000 > sampler.AgeBounds[i] {
+				i++
+			}
+			m.after[i]++
+			m.spans++
+		}
+		require.Equal(t, x.want, m.advice(&config.Sampling{DecisionWait: x.wait, DecisionWaitAfterRoot: x.root}), x)
+	}
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"thresher/internal/export"
 	"thresher/internal/kafka"
 	"thresher/internal/receive"
+	"thresher/policies"
 	"thresher/sampler"
 )
 
@@ -31,6 +33,8 @@ type Ledger struct {
 	RescuedTraces  uint64 `json:"rescued_traces"`
 	LostTraces     uint64 `json:"lost_traces"`
 	UnsureTraces   uint64 `json:"unsure_traces"` // kept because they may be the rest of a trace whose decision nobody remembers
+	// MissedSpans are those of LateDropped that a policy would have kept their trace for, had they come before the decision.
+	MissedSpans    uint64 `json:"missed_spans"`
 	Rebuilt        uint64 `json:"rebuilt_spans"`
 	Redelivered    uint64 `json:"already_delivered"`
 	Forgotten      uint64 `json:"forgotten_decisions"`
@@ -68,11 +72,11 @@ func (l *Ledger) add(s *sampler.Stats) {
 	l.BytesKept += s.BytesKept
 }
 
-// PolicyCount is what one policy decided. Traces, Spans and Bytes are the kept ones.
+// PolicyCount is what one policy decided.
 type PolicyCount struct {
-	Traces        uint64 `json:"traces"`
-	Spans         uint64 `json:"spans"`
-	Bytes         uint64 `json:"bytes"`
+	KeptTraces    uint64 `json:"kept_traces"`
+	KeptSpans     uint64 `json:"kept_spans"`
+	KeptBytes     uint64 `json:"kept_bytes"`
 	DroppedTraces uint64 `json:"dropped_traces"`
 	DroppedSpans  uint64 `json:"dropped_spans"`
 	// Sole are those of the kept that no other policy matched: what removing the policy would save.
@@ -81,6 +85,8 @@ type PolicyCount struct {
 	SoleBytes  uint64 `json:"sole_bytes"`
 	// RescuedTraces were dropped, and are kept since a late span that this policy of rescue_on matched.
 	RescuedTraces uint64 `json:"rescued_traces"`
+	// MissedSpans came late to dropped traces that the policy would have kept, had they come before the decision.
+	MissedSpans uint64 `json:"missed_spans"`
 	// ErrorTraces have a span for which a condition in the policy could not be evaluated, and none of which it was true. FailedTraces
 	// are those of them on which it had no vote for that: error_mode propagate.
 	ErrorTraces  uint64 `json:"error_traces"`
@@ -88,15 +94,16 @@ type PolicyCount struct {
 }
 
 func (c *PolicyCount) add(p *sampler.PolicyStats) {
-	c.Traces += p.KeptTraces
-	c.Spans += p.KeptSpans
-	c.Bytes += p.KeptBytes
+	c.KeptTraces += p.KeptTraces
+	c.KeptSpans += p.KeptSpans
+	c.KeptBytes += p.KeptBytes
 	c.DroppedTraces += p.DroppedTraces
 	c.DroppedSpans += p.DroppedSpans
 	c.SoleTraces += p.SoleTraces
 	c.SoleSpans += p.SoleSpans
 	c.SoleBytes += p.SoleBytes
 	c.RescuedTraces += p.RescuedTraces
+	c.MissedSpans += p.MissedSpans
 	c.ErrorTraces += p.Erred
 	c.FailedTraces += p.Failed
 }
@@ -123,14 +130,16 @@ type Partition struct {
 
 // Status is the answer of /api/status.
 type Status struct {
-	Version    string                 `json:"version"`
-	Uptime     float64                `json:"uptime_seconds"`
-	State      string                 `json:"state"` // starting, running, draining
-	Ready      bool                   `json:"ready"`
-	NotReady   []string               `json:"not_ready_because,omitempty"`
-	Ledger     Ledger                 `json:"ledger"`
-	Policies   map[string]PolicyCount `json:"policies"`
-	Partitions []Partition            `json:"partitions"`
+	Version  string                 `json:"version"`
+	Uptime   float64                `json:"uptime_seconds"`
+	State    string                 `json:"state"` // starting, running, draining
+	Ready    bool                   `json:"ready"`
+	NotReady []string               `json:"not_ready_because,omitempty"`
+	Ledger   Ledger                 `json:"ledger"`
+	Policies map[string]PolicyCount `json:"policies"`
+	// Advice is what to change in the configuration, and why.
+	Advice     []string    `json:"advice,omitempty"`
+	Partitions []Partition `json:"partitions"`
 	// HeldPartitions wait because the backends have not taken what was kept.
 	HeldPartitions int                      `json:"held_partitions"`
 	OpenTraces     int                      `json:"open_traces"`
@@ -142,9 +151,6 @@ type Status struct {
 	// Forgetful counts partitions taken over of whose log too little was left to remember earlier decisions.
 	Forgetful uint64 `json:"forgetful_partitions"`
 }
-
-// Unmatched is the name under which /api/status and the metrics count traces that no policy decided.
-const Unmatched = "(none)"
 
 // Status gathers what all parts say of themselves.
 func (n *Node) Status() Status {
@@ -160,14 +166,16 @@ func (n *Node) Status() Status {
 	for _, name := range slices.Concat(n.cfg.Plan.Names(), n.cfg.Plan.RescueNames()) {
 		s.Policies[name] = PolicyCount{}
 	}
+	var late missed
 	now, ends := time.Now(), n.ends.Load()
 	for _, v := range n.views() {
 		s.Ledger.add(&v.stats)
 		s.Ledger.LostTraces += v.lost
+		late.add(&v.stats)
 		for _, p := range v.stats.Policies {
 			name := p.Name
 			if name == "" {
-				name = Unmatched
+				name = policies.Unmatched
 			}
 			c := s.Policies[name]
 			c.add(&p)
@@ -179,6 +187,10 @@ func (n *Node) Status() Status {
 		if v.held {
 			s.HeldPartitions++
 		}
+	}
+	if s.Ledger.MissedSpans = late.spans; late.spans > 0 {
+		s.Advice = append(s.Advice, fmt.Sprintf("%d spans came after their traces were dropped, which policies would have kept for them (%s): %s",
+			late.spans, late.by(), late.advice(&n.cfg.Sampling)))
 	}
 	slices.SortFunc(s.Partitions, func(a, b Partition) int { return int(a.Partition - b.Partition) })
 	s.Receivers = n.receiverStats()
