@@ -1,6 +1,7 @@
 package policytest
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"thresher/internal/evaluate"
 	"thresher/internal/suggest"
 	"thresher/internal/wire"
+	"thresher/policies"
 )
 
 // An expectation is what is to become of a trace. What it does not say is not looked at.
@@ -108,7 +110,7 @@ func (e *expectation) differences(r *evaluate.Result) (lines []string) {
 		differ("decision", e.decision, decision)
 	}
 	if e.policy != nil && *e.policy != r.Policy {
-		differ("policy", orNone(*e.policy), orNone(r.Policy))
+		differ("policy", cmp.Or(*e.policy, policies.Unmatched), cmp.Or(r.Policy, policies.Unmatched))
 	}
 	if e.matched != nil {
 		got := slices.Sorted(slices.Values(r.Matched))

@@ -18,7 +18,7 @@ type Outcome struct {
 
 // A Failure is a trace that did not become what was expected.
 type Failure struct {
-	Differences []string         // such as "policy: expected errors, got none"
+	Differences []string         // such as "policy: expected errors, got (no policy)"
 	Result      *evaluate.Result // nil: there is no such trace
 }
 
