@@ -50,13 +50,16 @@ func services() [serviceCount]service {
 	}
 }
 
+// Namespace is the service.namespace of all services of the shop.
+const Namespace = "shop"
+
 // resourceField is the Resource field of a ResourceSpans message for one pod of a service.
 func resourceField(s service, pod int) []byte {
 	host := fmt.Sprintf("node-%d", pod+1)
 	podName := fmt.Sprintf("%s-6d8f%d9c-x%d", s.name, len(s.name), pod)
 	var r []byte
 	r = appendString(r, 1, "service.name", s.name)
-	r = appendString(r, 1, "service.namespace", "shop")
+	r = appendString(r, 1, "service.namespace", Namespace)
 	r = appendString(r, 1, "service.version", s.version)
 	r = appendString(r, 1, "service.instance.id", podName)
 	r = appendString(r, 1, "deployment.environment.name", "production")

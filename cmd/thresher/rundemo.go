@@ -25,6 +25,7 @@ import (
 )
 
 const (
+	visitors       = "otlp" // the receiver for whatever does not come from the shop
 	demoPartitions = 8
 	demoRetention  = 512 << 20 // bytes of spans on disk
 	viewEvery      = 300 * time.Millisecond
@@ -69,6 +70,8 @@ receivers:
     protocols:
       grpc: {endpoint: %q}
       http: {endpoint: %q}
+  otlp/shop: # apart, so that what others send is counted
+    protocols: {http: {endpoint: "127.0.0.1:0"}}
 exporters:
   otlp_grpc/backend: {endpoint: %q, tls: {insecure: true}}
 node: {listen: %q}
@@ -83,17 +86,25 @@ type demoRun struct {
 	node    *node.Node
 	started time.Time
 	ready   chan struct{}
-	latest  atomic.Pointer[sampler.Delivery]
-	nextAt  atomic.Int64 // Unix nanoseconds from which on another latest trace is taken
+	latest  atomic.Pointer[sampler.Delivery] // of the shop
+	nextAt  atomic.Int64                     // Unix nanoseconds from which on another latest trace is taken
+	own     atomic.Pointer[sampler.Delivery] // of the user's own application
+	owned   atomic.Uint64                    // traces of it that were kept
 }
 
-// observe keeps a kept trace now and then, for the view.
+// observe keeps a kept trace now and then, for the view; of the user's own application each.
 func (d *demoRun) observe(del *sampler.Delivery) {
-	if !del.Kept || del.Late || del.Payload == nil || !del.Complete {
+	if !del.Kept || del.Late || del.Payload == nil {
+		return
+	}
+	if demo.FromVisitor(del.Payload) {
+		kept := *del
+		d.own.Store(&kept)
+		d.owned.Add(1)
 		return
 	}
 	now := time.Now().UnixNano()
-	if at := d.nextAt.Load(); now < at || !d.nextAt.CompareAndSwap(at, now+int64(treeEvery)) {
+	if at := d.nextAt.Load(); !del.Complete || now < at || !d.nextAt.CompareAndSwap(at, now+int64(treeEvery)) {
 		return
 	}
 	kept := *del
@@ -155,7 +166,7 @@ func (d *demoRun) run(ctx context.Context, stdout io.Writer) error {
 func (d *demoRun) watch(ctx context.Context, load, ended <-chan error, stdout io.Writer) error {
 	var view *demo.View
 	if out, ok := stdout.(*os.File); ok && !d.options.json {
-		grpc, http := d.node.Addresses()
+		grpc, http := d.node.Addresses(visitors)
 		view = demo.NewView(out, demo.About{OTLPgRPC: grpc, OTLPHTTP: http, Load: fmt.Sprintf("a shop of ten services, about %d spans/s", d.options.rate)})
 		defer view.Close()
 	}
@@ -180,12 +191,12 @@ func (d *demoRun) watch(ctx context.Context, load, ended <-chan error, stdout io
 	}
 }
 
-// drive sends the shop's traffic to the node's own OTLP port, as the user's application would.
+// drive sends the shop's traffic to an OTLP port, as the user's application would.
 func (d *demoRun) drive(ctx context.Context) error {
 	cfg := shop.Default(int64(d.options.seed))
 	cfg.TracesPerSecond = max(1, float64(d.options.rate)/shop.MeanSpans)
 	cfg.Base = time.Now()
-	_, address := d.node.Addresses()
+	_, address := d.node.Addresses("otlp/shop")
 	url := "http://" + address + "/v1/traces"
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 	defer client.CloseIdleConnections()
@@ -277,12 +288,21 @@ func (d *demoRun) snapshot() demo.Snapshot {
 		Elapsed: time.Since(d.started), Planned: d.options.duration, Report: d.reportOf(s), Policies: d.counts(s),
 		OpenTraces: uint64(s.OpenTraces), BufferedBytes: uint64(s.Buffered), MemoryBytes: s.Memory, Notice: strings.Join(s.NotReady, "; "),
 	}
-	if k := d.latest.Load(); k != nil {
-		if tree, err := demo.ReadTree(k.Payload); err == nil {
-			snap.Latest = &demo.Kept{Tree: tree, Policy: k.Policy, Reason: reason(d.cfg.Plan, k)}
-		}
-	}
+	snap.OwnSpans, snap.OwnTraces = s.Receivers[visitors].GRPC.Spans+s.Receivers[visitors].HTTP.Spans, d.owned.Load()
+	snap.Latest, snap.Own = d.kept(d.latest.Load()), d.kept(d.own.Load())
 	return snap
+}
+
+// kept makes a trace ready to be shown.
+func (d *demoRun) kept(k *sampler.Delivery) *demo.Kept {
+	if k == nil {
+		return nil
+	}
+	tree, err := demo.ReadTree(k.Payload)
+	if err != nil {
+		return nil
+	}
+	return &demo.Kept{Tree: tree, Policy: k.Policy, Reason: reason(d.cfg.Plan, k)}
 }
 
 // reason says why a trace was kept: what the deciding policy asks for, and which others would have kept it too.

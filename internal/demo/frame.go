@@ -127,7 +127,11 @@ func (v *View) table(s Snapshot, width int) []string {
 
 func (v *View) tree(width, height int) []string {
 	k := v.shown
-	title := v.row(width).add(faint, "kept    ").add("", k.Tree.TraceID[:min(8, len(k.Tree.TraceID))]+"  ").
+	whose := v.row(width).add(faint, "kept    ")
+	if v.own {
+		whose = v.row(width).add(bold, "yours   ")
+	}
+	title := whose.add("", k.Tree.TraceID[:min(8, len(k.Tree.TraceID))]+"  ").
 		add("", fmt.Sprintf("%s, %s, %s", plural(uint64(k.Tree.Spans), "span"), plural(uint64(k.Tree.Services), "service"), duration(k.Tree.Duration)))
 	if k.Tree.Errors > 0 {
 		title.add("", ", ").add(red, plural(uint64(k.Tree.Errors), "error"))
@@ -193,10 +197,24 @@ func (v *View) foot(s Snapshot, width int) []string {
 	if s.Notice != "" {
 		lines = append(lines, v.row(width).add(yellow, v.style.clean(s.Notice)).b.String())
 	}
+	if own := s.own(); own != "" {
+		return append(lines, v.row(width).add(bold, own).b.String())
+	}
 	if e := v.about.endpoints(); e != "" {
 		lines = append(lines, v.row(width).add(faint, "send it your own OTLP: ").add("", e).b.String())
 	}
 	return lines
+}
+
+// own says what became of the user's own application.
+func (s *Snapshot) own() string {
+	switch {
+	case s.OwnSpans == 0:
+		return ""
+	case s.OwnTraces == 0:
+		return fmt.Sprintf("your application: %s came; its traces are decided within 10 s", plural(s.OwnSpans, "span"))
+	}
+	return fmt.Sprintf("your application: %s came, %s kept", plural(s.OwnSpans, "span"), plural(s.OwnTraces, "trace"))
 }
 
 func (a About) endpoints() string {

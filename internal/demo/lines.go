@@ -41,8 +41,15 @@ func (v *View) plain(b *strings.Builder, s Snapshot) {
 	}
 	fmt.Fprintln(b)
 	if k := v.shown; k != nil {
-		fmt.Fprintf(b, "      kept %s because of %s: %s, %s, %s, %s\n", k.Tree.TraceID, v.style.clean(k.Policy),
+		whose := "kept"
+		if v.own {
+			whose = "kept of yours"
+		}
+		fmt.Fprintf(b, "      %s %s because of %s: %s, %s, %s, %s\n", whose, k.Tree.TraceID, v.style.clean(k.Policy),
 			plural(uint64(k.Tree.Spans), "span"), plural(uint64(k.Tree.Services), "service"), duration(k.Tree.Duration), plural(uint64(k.Tree.Errors), "error"))
+	}
+	if own := s.own(); own != "" {
+		fmt.Fprintf(b, "      %s\n", own)
 	}
 	if s.Notice != "" {
 		fmt.Fprintf(b, "      %s\n", v.style.clean(s.Notice))

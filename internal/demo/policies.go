@@ -3,7 +3,7 @@ package demo
 // Sampling is a `sampling` section that suits the shop: it keeps what one wants to see, after waits short enough to watch.
 const Sampling = `
 decision_wait: 10s
-decision_wait_after_root_received: 2s
+decision_wait_after_root_received: 6s # SDKs send every 5 s: the services of your own application, too
 policies:
   # Nobody ever looks at the traces of health checks.
   - name: health-checks

@@ -51,16 +51,18 @@ func (r *Report) Summary() string {
 	var b strings.Builder
 	traces := r.KeptTraces + r.DroppedTraces
 	fmt.Fprintf(&b, "In %.1f s: %s received, %s decided.\n", r.Seconds, plural(r.ReceivedSpans, "span"), plural(traces, "trace"))
-	fmt.Fprintf(&b, "Kept %s (%s) with %s, whole; dropped %s.\n",
-		plural(r.KeptTraces, "trace"), percent(r.KeptTraces, traces), plural(r.KeptSpans+r.LateKeptSpans, "span"), plural(r.DroppedTraces, "trace"))
+	fill(&b, []string{
+		fmt.Sprintf("Kept %s (%s)", plural(r.KeptTraces, "trace"), percent(r.KeptTraces, traces)),
+		fmt.Sprintf("with %s, whole;", plural(r.KeptSpans+r.LateKeptSpans, "span")), fmt.Sprintf("dropped %s.", plural(r.DroppedTraces, "trace")),
+	}, "")
 	fmt.Fprintf(&b, "The backend got %s of %s: %s less to store and to pay for.\n",
 		size(r.BytesOut), size(r.BytesIn), share(r.Saving()))
 	claim := "Every span has one outcome"
 	if !r.Balanced() {
 		claim = "The ledger of spans"
 	}
-	fmt.Fprintf(&b, "%s: %s received\n  = %s kept + %s dropped",
-		claim, count(r.ReceivedSpans), count(r.KeptSpans), count(r.DroppedSpans))
+	fmt.Fprintf(&b, "%s: %s received\n", claim, count(r.ReceivedSpans))
+	terms := []string{"  = " + count(r.KeptSpans) + " kept", "+ " + count(r.DroppedSpans) + " dropped"}
 	for _, o := range []struct {
 		spans uint64
 		what  string
@@ -69,16 +71,39 @@ func (r *Report) Summary() string {
 		{r.RejectedSpans, "rejected"}, {r.InFlightSpans, "in flight"},
 	} {
 		if o.spans > 0 {
-			fmt.Fprintf(&b, " + %s %s", count(o.spans), o.what)
+			terms = append(terms, "+ "+count(o.spans)+" "+o.what)
 		}
 	}
-	b.WriteString(".\n")
+	terms[len(terms)-1] += "."
+	fill(&b, terms, "    ")
 	if off := int64(r.ReceivedSpans) - int64(r.Accounted()); off > 0 {
 		fmt.Fprintf(&b, "THE LEDGER DOES NOT BALANCE: %s without an outcome.\n", plural(uint64(off), "span"))
 	} else if off < 0 {
 		fmt.Fprintf(&b, "THE LEDGER DOES NOT BALANCE: %s counted more than once.\n", plural(uint64(-off), "span"))
 	}
 	return b.String()
+}
+
+// reportWidth is that of the narrowest terminal there is, less the column that must stay empty.
+const reportWidth = 79
+
+// fill writes pieces of ASCII text to as few lines as they fit, those behind the first indented.
+func fill(b *strings.Builder, pieces []string, indent string) {
+	used := 0
+	for _, p := range pieces {
+		switch {
+		case used == 0:
+		case used+1+len(p) <= reportWidth:
+			b.WriteByte(' ')
+			used++
+		default:
+			b.WriteString("\n" + indent)
+			used = len(indent)
+		}
+		b.WriteString(p)
+		used += len(p)
+	}
+	b.WriteByte('\n')
 }
 
 // count writes a number with commas between thousands.

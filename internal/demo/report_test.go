@@ -3,6 +3,7 @@ package demo
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,8 +52,20 @@ func TestSummary(t *testing.T) {
 Kept 241 traces (4.9 %) with 4,112 spans, whole; dropped 4,670 traces.
 The backend got 2.4 MB of 33.1 MB: 92.7 % less to store and to pay for.
 Every span has one outcome: 57,212 received
-  = 4,102 kept + 50,000 dropped + 10 late kept + 3,000 late dropped + 75 duplicate + 5 rejected + 20 in flight.
+  = 4,102 kept + 50,000 dropped + 10 late kept + 3,000 late dropped
+    + 75 duplicate + 5 rejected + 20 in flight.
 `, balanced.Summary())
+	for _, scale := range []uint64{1, 1e3, 1e6, 1e7} {
+		large := Report{Policies: map[string]PolicyTotal{}, Seconds: 86_400 * 30}
+		for v, i := reflect.ValueOf(&large).Elem(), 0; i < v.NumField(); i++ {
+			if f := v.Field(i); f.Kind() == reflect.Uint64 {
+				f.SetUint(9_999 * scale)
+			}
+		}
+		for line := range strings.Lines(large.Summary()) {
+			require.LessOrEqual(t, len(line), 80, "with the newline: %q", line)
+		}
+	}
 
 	lost := Report{ReceivedSpans: 3, KeptSpans: 1, KeptTraces: 1}
 	require.Contains(t, lost.Summary(), "The ledger of spans: 3 received\n  = 1 kept + 0 dropped.\nTHE LEDGER DOES NOT BALANCE: 2 spans without an outcome.\n")

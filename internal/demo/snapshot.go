@@ -17,8 +17,11 @@ type Snapshot struct {
 	BufferedBytes uint64 // of spans that wait for a decision
 	MemoryBytes   uint64 // of the process
 
-	// Latest is a trace that was just kept, and why. Nil: none yet.
-	Latest *Kept
+	// Latest is a trace of the load that was just kept, and why; Own one of the user's own application. Nil: none yet.
+	Latest, Own *Kept
+
+	// OwnSpans came from the user's own application, and OwnTraces of it were kept.
+	OwnSpans, OwnTraces uint64
 
 	// Notice is something that is not as it should be, in words for people. Empty: all is well.
 	Notice string

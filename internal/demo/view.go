@@ -22,14 +22,18 @@ type View struct {
 	closed bool
 	rates  rates
 	shown  *Kept
+	own    bool          // shown is of the user's own application
 	since  time.Duration // when shown came
 	next   time.Duration // when the next plain line is due
 	frames int
+
+	latestOwn string // ID of the latest trace of the user's own application that was shown
 }
 
 const (
 	plainEvery = 5 * time.Second
-	treeFor    = 4 * time.Second // a trace stays long enough to be read
+	treeFor    = 4 * time.Second  // a trace stays long enough to be read
+	ownFor     = 30 * time.Second // one of the user's own application, which is what they look for, unless there is a newer one
 )
 
 // NewView returns a view on a file. It draws if the file is a terminal that can be drawn on, in colour unless NO_COLOR is
@@ -73,9 +77,7 @@ func (v *View) Show(s Snapshot) {
 		return
 	}
 	v.rates.add(s)
-	if s.Latest != nil && (v.shown == nil || s.Elapsed-v.since >= treeFor) {
-		v.shown, v.since = s.Latest, s.Elapsed
-	}
+	v.choose(s)
 	var b strings.Builder
 	if v.size == nil {
 		v.plain(&b, s)
@@ -83,6 +85,19 @@ func (v *View) Show(s Snapshot) {
 		v.draw(&b, s)
 	}
 	_, _ = io.WriteString(v.out, b.String())
+}
+
+// choose says which trace is shown. Those of the user's own application come first.
+func (v *View) choose(s Snapshot) {
+	age := s.Elapsed - v.since
+	isNew := s.Own != nil && s.Own.Tree.TraceID != v.latestOwn
+	switch {
+	case isNew && (!v.own || age >= treeFor):
+		v.shown, v.own, v.since, v.latestOwn = s.Own, true, s.Elapsed, s.Own.Tree.TraceID
+	case v.own && age < ownFor:
+	case s.Latest != nil && (v.shown == nil || age >= treeFor):
+		v.shown, v.own, v.since = s.Latest, false, s.Elapsed
+	}
 }
 
 func (v *View) draw(b *strings.Builder, s Snapshot) {

@@ -165,6 +165,48 @@ func TestTreeStaysLongEnoughToBeRead(t *testing.T) {
 	}
 }
 
+// TestOwnTracesComeFirst: a trace of the user's own application takes the place of one of the shop at once, and keeps it until another one
+// of theirs comes or half a minute has passed.
+func TestOwnTracesComeFirst(t *testing.T) {
+	own := func(id byte, policy string) *Kept {
+		return &Kept{Tree: TreeOf(trace(span{trace: id, id: 1, name: "mine", service: "mine"})), Policy: policy}
+	}
+	var out, plain bytes.Buffer
+	v, lines := liveView(&out, 100, 40), newView(&plain, about, environment())
+	for _, x := range []struct {
+		at         time.Duration
+		own        *Kept
+		whose, why string
+	}{
+		{0, nil, "kept ", "errors"},
+		{1 * time.Second, own(1, "one"), "yours ", "one"},
+		{2 * time.Second, own(2, "two"), "yours ", "one"},
+		{5 * time.Second, own(2, "two"), "yours ", "two"},
+		{34 * time.Second, own(2, "two"), "yours ", "two"},
+		{35 * time.Second, own(2, "two"), "kept ", "errors"},
+		{40 * time.Second, own(2, "two"), "kept ", "errors"},
+		{41 * time.Second, own(3, "three"), "yours ", "three"},
+	} {
+		s := snapshot(x.at)
+		if s.Own = x.own; x.own != nil {
+			s.OwnSpans, s.OwnTraces = 12, 1
+		}
+		v.Show(s)
+		lines.Show(s)
+		shown := screen(&out)
+		require.Regexp(t, "(?m)^"+x.whose+".*because of "+x.why, shown, x.at)
+		require.Equal(t, x.own != nil, strings.Contains(shown, "\nyour application: 12 spans came, 1 trace kept"), x.at)
+		require.Equal(t, x.own == nil, strings.Contains(shown, "\nsend it your own OTLP"), x.at)
+	}
+	require.Contains(t, plain.String(), "\n      kept of yours ab000000000000000000000000000002 because of two: 1 span,")
+	require.Contains(t, plain.String(), "\n      your application: 12 spans came, 1 trace kept\n")
+
+	s := snapshot(45 * time.Second)
+	s.OwnSpans = 1
+	v.Show(s)
+	require.Contains(t, screen(&out), "your application: 1 span came; its traces are decided within 10 s")
+}
+
 func TestPlainLines(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)

@@ -177,7 +177,7 @@ func startChanged(t *testing.T, cfg *config.Config, change func(*Node)) *live {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the node did not start")
 	}
-	_, r.http = n.Addresses()
+	_, r.http = n.Addresses("otlp")
 	return r
 }
 

@@ -91,15 +91,18 @@ func (n *Node) rejectSpans(partition int32, i *sampler.Invalid) {
 	})
 }
 
-// Addresses are where the first receiver listens, for programs that let the system choose the ports; empty if it does not.
-func (n *Node) Addresses() (grpc, http string) {
+// Addresses are where a receiver listens, for programs that let the system choose the ports; empty if it does not.
+func (n *Node) Addresses(receiver string) (grpc, http string) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	for _, r := range n.receivers {
-		if a := r.GRPCAddr(); a != nil && grpc == "" {
+		if r.name != receiver {
+			continue
+		}
+		if a := r.GRPCAddr(); a != nil {
 			grpc = a.String()
 		}
-		if a := r.HTTPAddr(); a != nil && http == "" {
+		if a := r.HTTPAddr(); a != nil {
 			http = a.String()
 		}
 	}
