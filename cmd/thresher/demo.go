@@ -40,6 +40,7 @@ ones. The view shows what is kept and dropped, by which policy, and what it save
 Your own application can join: send OTLP to 127.0.0.1:4317 (gRPC) or
 127.0.0.1:4318 (HTTP), for example with
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318
+Those of its traces that are kept are shown first.
 
 Ctrl-C ends it. With --output json, standard output is one JSON object at the end
 and nothing else. What next: deploy/thresher.yaml, "thresher validate --help".
