@@ -185,3 +185,27 @@ func TestCommitWhileSomebodyElseIsInTheGroup(t *testing.T) {
 	require.ErrorIs(t, err, kerr.UnknownMemberID)
 	require.ErrorContains(t, err, "it must be Thresher's alone")
 }
+
+// TestCommittedWaitsForTheCoordinator: a new Kafka has none at first.
+func TestCommittedWaitsForTheCoordinator(t *testing.T) {
+	t.Parallel()
+	e, c, _ := setup(t, 1, nil)
+	missing := 3 // questions
+	e.cluster.ControlKey(int16(kmsg.FindCoordinator), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		e.cluster.KeepControl()
+		if missing--; missing < 0 {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+		for _, key := range req.(*kmsg.FindCoordinatorRequest).CoordinatorKeys {
+			one := kmsg.NewFindCoordinatorResponseCoordinator()
+			one.Key, one.ErrorCode = key, kerr.CoordinatorNotAvailable.Code
+			resp.Coordinators = append(resp.Coordinators, one)
+		}
+		return resp, nil, true
+	})
+	got, err := c.Checkpoints().Committed(testContext(t))
+	require.NoError(t, err)
+	require.Empty(t, got)
+	require.Negative(t, missing)
+}
