@@ -20,12 +20,12 @@ func (n *Node) watch(ctx context.Context, partitions []int32) {
 	defer tick.Stop()
 	var late missedLog
 	for {
-		n.askEnds(ctx, partitions)
-		n.warnOfMissed(&late, time.Now())
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			n.askEnds(ctx, partitions)
+			n.warnOfMissed(&late, time.Now())
 		}
 	}
 }
