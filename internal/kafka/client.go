@@ -34,6 +34,8 @@ type Client struct {
 	leaders leaderCache
 	// spans is the topic's ID as the reader knows it: another one is another topic.
 	spans atomic.Pointer[[16]byte]
+	// seen is the topic's ID as the brokers said last.
+	seen atomic.Pointer[[16]byte]
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -103,7 +105,16 @@ func (c *Client) spansID() [16]byte {
 	return [16]byte{}
 }
 
-func (c *Client) setSpansID(id [16]byte) { c.spans.Store(&id) }
+// madeAnew reports whether the brokers have another topic of the name than the one that is read.
+func (c *Client) madeAnew() bool {
+	seen, read := c.seen.Load(), c.spansID()
+	return seen != nil && *seen != [16]byte{} && read != [16]byte{} && *seen != read
+}
+
+func (c *Client) setSpansID(id [16]byte) {
+	c.seen.Store(&id)
+	c.spans.Store(&id)
+}
 
 func (c *Client) setProblem(s string) { c.problem.Store(&s) }
 
@@ -158,6 +169,7 @@ func (c *Client) look() error {
 	if err != nil {
 		return err
 	}
+	c.seen.Store(&d.id)
 	if n := d.leaderless(); n > 0 {
 		return fmt.Errorf("topic %s: %d of %d partitions have no leader", c.cfg.Spans.Topic, n, len(d.leaders))
 	}

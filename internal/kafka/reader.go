@@ -16,6 +16,8 @@ import (
 // stuckAfter is how long the reader waits for the budget before it looks which partitions nobody drains.
 const stuckAfter = 500 * time.Millisecond
 
+var errMadeAnew = errors.New("the topic was deleted and made again")
+
 // A Reader reads assigned partitions of the spans topic, each into its Feed. Assign and Unassign may be called from any
 // goroutine, before and while Run runs.
 type Reader struct {
@@ -36,6 +38,8 @@ type Reader struct {
 	abort   context.CancelFunc // ends Run's wait for records
 
 	broken []*breakage // what survey is to mend
+
+	anew bool // the topic is another one, as the brokers say
 
 	// Of Run's goroutine.
 	active   map[int32]*Feed
@@ -196,6 +200,8 @@ func (r *Reader) apply() {
 	desired := maps.Clone(r.desired)
 	mended := r.mended
 	r.mended = nil
+	anew := r.anew
+	r.anew = false
 	r.mu.Unlock()
 
 	var remove []int32
@@ -232,6 +238,14 @@ func (r *Reader) apply() {
 			r.jump(f, m.to, m.cause)
 		}
 		add[f.partition] = kgo.NewOffset().At(f.next)
+	}
+	if anew && r.c.madeAnew() {
+		for p, f := range r.active {
+			if !f.mending {
+				delete(add, p)
+				r.breakOff(f, errMadeAnew)
+			}
+		}
 	}
 	topic := r.c.cfg.Spans.Topic
 	if len(remove) > 0 {

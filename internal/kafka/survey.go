@@ -65,9 +65,15 @@ func (r *Reader) survey(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		// A fetch does not fail for a topic that was made anew before the first one, or that the client has looked up again since.
+		anew := r.c.madeAnew()
 		r.mu.Lock()
 		fresh := r.broken
 		r.broken = nil
+		if anew && !r.anew {
+			r.anew = true
+			r.kick()
+		}
 		r.mu.Unlock()
 		for _, b := range fresh {
 			if was := lastBreak[b.feed.partition]; was != nil && was.feed == b.feed && was.at == b.at {
