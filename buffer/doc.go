@@ -6,7 +6,7 @@
 //	span IDs   ──► IDSets   exact sets, to recognise a span that was sent twice
 //	trace ID   ──► Map      open traces and remembered decisions, one hash index over both
 //
-// It promises that memory is proportional to what it holds, counted in bytes (Map.Bytes); that nothing in it is a pointer per
+// It promises that memory is proportional to what it holds, counted in bytes (Map.Held); that nothing in it is a pointer per
 // span or per trace, so that the garbage collector does not see spans; that no call allocates in steady state, since
 // everything freed is used again; and that content never depends on memory addresses or map order.
 //

@@ -55,16 +55,34 @@ func (h *Headers) Expire(now int64, gone func(id uint32)) {
 		if !e.live || e.until >= now {
 			continue
 		}
-		delete(h.numbers, e.bytes)
-		h.bytes -= len(e.bytes) + headerOverhead
-		*e = header{}
-		h.free = append(h.free, uint32(id))
+		h.drop(uint32(id))
 		gone(uint32(id))
 	}
 	if len(h.numbers) == 0 && cap(h.entries) > 1024 {
 		*h = Headers{numbers: make(map[string]uint32)} // a map never shrinks
 	}
 }
+
+// Retain forgets the headers that used does not report, and tells their numbers, which will be given out again.
+func (h *Headers) Retain(used func(id uint32) bool, gone func(id uint32)) {
+	for id := range h.entries {
+		if e := &h.entries[id]; e.live && !used(uint32(id)) {
+			h.drop(uint32(id))
+			gone(uint32(id))
+		}
+	}
+}
+
+func (h *Headers) drop(id uint32) {
+	e := &h.entries[id]
+	delete(h.numbers, e.bytes)
+	h.bytes -= len(e.bytes) + headerOverhead
+	*e = header{}
+	h.free = append(h.free, id)
+}
+
+// Slots returns the number of headers that there was room for at once: numbers are smaller.
+func (h *Headers) Slots() int { return len(h.entries) }
 
 // Len returns the number of headers stored.
 func (h *Headers) Len() int { return len(h.numbers) }

@@ -44,6 +44,54 @@ func (s *IDSets) Used() int { return s.used }
 // Held returns the number of bytes taken from the heap.
 func (s *IDSets) Held() int { return s.held }
 
+// Bytes returns what a set takes of Used.
+func (s *IDSets) Bytes(set *IDSet) int {
+	if set.ref == 0 {
+		return 0
+	}
+	return int(idSlots(set.class)) * 8
+}
+
+// Trim gives chunks back that no set is in any more, where more than half of a class is free: sets that grow leave one class after the
+// other, and each would hold its largest extent for ever. Cost: linear in the number of free sets.
+func (s *IDSets) Trim() {
+	for class := range s.classes {
+		s.classes[class].trim(uint8(class), &s.held)
+	}
+}
+
+func (c *idClass) trim(class uint8, held *int) {
+	per := chunkSets(class)
+	if per == 1 || len(c.free)*2 <= int(c.used) {
+		return
+	}
+	isFree := make([]bool, c.used)
+	free := make([]uint32, len(c.chunks))
+	for _, ref := range c.free {
+		isFree[ref-1] = true
+		free[(ref-1)/per]++
+	}
+	if n := len(c.chunks); n > 0 { // what was never used is free too
+		free[n-1] += uint32(n)*per - c.used
+	}
+	for i := range c.chunks {
+		if free[i] == per && c.chunks[i] != nil {
+			c.chunks[i] = nil
+			*held -= int(per*idSlots(class)) * 8
+		}
+	}
+	// The last of the list is used next: chunks that are there come before those that are not, and low ones before high ones, which
+	// then run empty.
+	c.free = c.free[:0]
+	for _, there := range []bool{false, true} {
+		for i := c.used; i > 0; i-- {
+			if isFree[i-1] && there == (c.chunks[(i-1)/per] != nil) {
+				c.free = append(c.free, i)
+			}
+		}
+	}
+}
+
 // Add puts a non-zero key into the set and reports whether it was not there before.
 func (s *IDSets) Add(set *IDSet, key uint64) bool {
 	if set.ref == 0 {
@@ -129,26 +177,28 @@ func (s *IDSets) slots(class uint8, ref uint32) []uint64 {
 }
 
 func (s *IDSets) alloc(class uint8) uint32 {
-	c := &s.classes[class]
+	c, per := &s.classes[class], chunkSets(class)
 	s.used += int(idSlots(class)) * 8
-	if k := len(c.free); k > 0 {
-		ref := c.free[k-1]
+	var ref uint32
+	k := len(c.free)
+	if k > 0 {
+		ref = c.free[k-1]
 		c.free = c.free[:k-1]
-		i := ref - 1
-		if per := chunkSets(class); c.chunks[i/per] == nil {
-			c.chunks[i/per] = make([]uint64, per*idSlots(class))
-			s.held += int(per*idSlots(class)) * 8
-		} else {
-			clear(s.slots(class, ref))
+	} else {
+		if c.used == uint32(len(c.chunks))*per {
+			c.chunks = append(c.chunks, nil)
 		}
-		return ref
+		c.used++
+		ref = c.used
 	}
-	if per := chunkSets(class); c.used == uint32(len(c.chunks))*per {
-		c.chunks = append(c.chunks, make([]uint64, per*idSlots(class)))
+	switch i := (ref - 1) / per; {
+	case c.chunks[i] == nil:
+		c.chunks[i] = make([]uint64, per*idSlots(class))
 		s.held += int(per*idSlots(class)) * 8
+	case k > 0:
+		clear(s.slots(class, ref))
 	}
-	c.used++
-	return c.used
+	return ref
 }
 
 func (s *IDSets) release(class uint8, ref uint32) {

@@ -39,6 +39,7 @@ type Trace struct {
 	HasRV    bool // Randomness is from a tracestate
 	Explicit bool // a tracestate has a randomness or a threshold
 	Early    bool // it is too large to wait any longer
+	Evicted  bool // there is no room for it to wait any longer
 	Rebuilt  bool // settled before the restart: decided again, not delivered again
 	Spilled  bool // Payload holds the offsets of the records with its spans, not the spans
 }
@@ -72,6 +73,9 @@ type Map struct {
 	decided slab[Decided]
 
 	oldest, newest uint32 // FIFO of decisions
+	// withIDs is the first decision of the queue that may have span IDs in what ForgetIDs has not passed; 0: begin with the oldest.
+	withIDs uint32
+	keptIDs int // bytes of the span IDs of decisions
 }
 
 // slot is a place of the index. ref counts from 1; its lowest bit tells which slab it is in.
@@ -142,6 +146,7 @@ func (m *Map) Decide(r Ref, d Decided) Ref {
 	d.ID = t.ID
 	if d.Kept {
 		d.IDs = t.IDs
+		m.keptIDs += m.IDs.Bytes(&d.IDs)
 	} else {
 		m.IDs.Free(&t.IDs)
 	}
@@ -191,6 +196,9 @@ func (m *Map) dequeue() uint32 {
 	ref := m.oldest
 	d := m.decided.at(ref)
 	m.oldest = d.next
+	if m.withIDs == ref {
+		m.withIDs = d.next
+	}
 	d.next = 0
 	if m.oldest == 0 {
 		m.newest = 0
@@ -205,7 +213,7 @@ func (m *Map) ForgetOldest() {
 	if d.ID != (wire.TraceID{}) {
 		m.remove(m.locate(m.hash(&d.ID), ref<<1|1))
 	}
-	m.IDs.Free(&d.IDs)
+	m.freeIDs(d)
 	m.decided.release(ref)
 }
 
@@ -213,8 +221,52 @@ func (m *Map) ForgetOldest() {
 func (m *Map) Forget(r Ref) {
 	d := m.decided.at(uint32(r))
 	m.remove(m.locate(m.hash(&d.ID), uint32(r)<<1|1))
-	m.IDs.Free(&d.IDs)
+	m.freeIDs(d)
 	*d = Decided{next: d.next}
+}
+
+// AddLate puts the key of a late span into the set of a kept trace and reports whether it was not there before.
+func (m *Map) AddLate(d *Decided, key uint64) bool {
+	before := m.IDs.Bytes(&d.IDs)
+	fresh := m.IDs.Add(&d.IDs, key)
+	m.keptIDs += m.IDs.Bytes(&d.IDs) - before
+	return fresh
+}
+
+// KeptIDs returns the bytes that the span IDs of decisions take.
+func (m *Map) KeptIDs() int { return m.keptIDs }
+
+// ForgetIDs forgets the span IDs of decisions, of the oldest first, until they take no more than left bytes, and returns of how many
+// decisions it did. A set of more than a quarter of that goes first: one trace must not cost all others theirs. The last is the decision that
+// has just grown, 0 if none has.
+func (m *Map) ForgetIDs(left int, last Ref) (forgotten int) {
+	if last != 0 {
+		if d := m.Decision(last); m.IDs.Bytes(&d.IDs) > left/4 {
+			m.freeIDs(d)
+			forgotten++
+		}
+	}
+	for rounds := 0; m.keptIDs > left && rounds < 2; {
+		if m.withIDs == 0 {
+			m.withIDs = m.oldest
+			rounds++
+			if m.oldest == 0 {
+				return forgotten
+			}
+		}
+		d := m.decided.at(m.withIDs)
+		if d.IDs.Len() > 0 {
+			m.freeIDs(d)
+			forgotten++
+		}
+		m.withIDs = d.next
+	}
+	return forgotten
+}
+
+func (m *Map) freeIDs(d *Decided) {
+	m.keptIDs -= m.IDs.Bytes(&d.IDs)
+	m.IDs.Free(&d.IDs)
 }
 
 // Traces returns the number of open traces.
@@ -223,15 +275,35 @@ func (m *Map) Traces() int { return m.open.len() }
 // Decisions returns the number of decisions held, with those forgotten but still queued.
 func (m *Map) Decisions() int { return m.decided.len() }
 
-// DecisionBytes is about what a remembered decision costs, with its share of the index.
-const DecisionBytes = 88
-
-// Bytes returns the bytes held for open traces and decisions: what a byte budget is compared with.
-func (m *Map) Bytes() int {
-	return m.Pages.Used() + m.IDs.Used() + m.Headers.Bytes() + len(m.index)*8 + m.open.len()*traceBytes + m.decided.len()*DecisionBytes
+// EachOpen calls fn for every open trace, in no order that means anything.
+func (m *Map) EachOpen(fn func(*Trace)) {
+	m.open.each(func(t *Trace) {
+		if t.ID != (wire.TraceID{}) {
+			fn(t)
+		}
+	})
 }
 
-const traceBytes = 200
+const (
+	traceBytes   = 184 // of a Trace
+	decidedBytes = 80  // of a Decided
+)
+
+// Held are the bytes that a Map has taken, by what for.
+type Held struct {
+	Payload, Headers int
+	Open             int // traces, their span IDs, and the index over traces and decisions
+	Decisions        int
+	KeptIDs          int // span IDs of decisions
+}
+
+// Held returns what the map has taken.
+func (m *Map) Held() Held {
+	return Held{
+		Payload: m.Pages.Held(), Headers: m.Headers.Bytes(), Open: m.open.held(traceBytes) + m.IDs.Held() - m.keptIDs + len(m.index)*8,
+		Decisions: m.decided.held(decidedBytes), KeptIDs: m.keptIDs,
+	}
+}
 
 func (m *Map) insert(h, ref uint32) {
 	if (m.count+1)*4 > len(m.index)*3 {
@@ -249,6 +321,7 @@ func (m *Map) insert(h, ref uint32) {
 // Trim gives memory back that a burst needed. Cost: linear in the number of pages and of traces.
 func (m *Map) Trim() {
 	m.Pages.Trim()
+	m.IDs.Trim()
 	if len(m.index) > minIndex && m.count*8 < len(m.index) {
 		m.rehash(len(m.index) / 4)
 	}

@@ -34,3 +34,13 @@ func (s *slab[T]) release(ref uint32) {
 }
 
 func (s *slab[T]) len() int { return int(s.used) - len(s.free) }
+
+// held returns the number of bytes taken from the heap, for values of a size.
+func (s *slab[T]) held(size int) int { return len(s.chunks)*chunkLen*size + cap(s.free)*4 }
+
+// each calls fn for every value that was ever in use; those released are zero.
+func (s *slab[T]) each(fn func(*T)) {
+	for ref := uint32(1); ref <= s.used; ref++ {
+		fn(s.at(ref))
+	}
+}

@@ -20,20 +20,20 @@ func (m *Machine) check() {
 	}
 	last := Offset(-1)
 	undecided := 0
-	for n := m.queue.first; n < m.queue.end; n++ {
-		it := m.queue.at(n)
-		if n == m.queue.next && (it.state == settled || it.state == delivered) {
-			panic("the head of the queue is settled")
+	m.queue.each(func(n uint64, it *item) bool {
+		if n == m.queue.next && !it.isUnsettled() || n < m.queue.next && it.isUnsettled() {
+			panic("the head of the queue is settled, or not the head")
 		}
 		if it.offset < last {
 			panic(fmt.Sprintf("offset %d stands behind %d in the queue", it.offset, last))
 		}
 		last = it.offset
-		if it.state == open {
+		if it.isUndecided() {
 			undecided++
 		}
-	}
-	if n := m.traces.Traces(); undecided > n {
+		return true
+	})
+	if n := m.traces.Traces(); undecided != n {
 		panic(fmt.Sprintf("%d items are undecided, %d traces are open", undecided, n))
 	}
 	missed := uint64(0)
@@ -47,14 +47,15 @@ func (m *Machine) check() {
 		return
 	}
 	keys := make(map[DeliveredKey]bool, m.queue.end-m.queue.first)
-	for n := m.queue.first; n < m.queue.end; n++ {
-		k := m.queue.at(n).key()
+	m.queue.each(func(_ uint64, it *item) bool {
+		k := it.key()
 		if keys[k] {
 			panic(fmt.Sprintf("two deliveries are called %+v: what is acknowledged of one would be taken for the other", k))
 		}
 		keys[k] = true
-	}
-	inLists, pages, inFlight := 0, 0, uint64(0)
+		return true
+	})
+	inLists, pages, counted, inFlight := 0, 0, 0, uint64(0)
 	for _, b := range m.deadlines.byTime {
 		prev := uint32(0)
 		for ref := m.deadlines.buckets[b].head; ref != 0; {
@@ -67,11 +68,15 @@ func (m *Machine) check() {
 				inFlight += uint64(t.Spans)
 			}
 			inLists++
+			counted += m.sets[t.Set].cost(t)
 			prev, ref = ref, t.Next
 		}
 	}
 	if inLists != m.traces.Traces() || inFlight != st.InFlight {
 		panic(fmt.Sprintf("%d traces have deadlines, %d are open; they hold %d spans, %d are in flight", inLists, m.traces.Traces(), inFlight, st.InFlight))
+	}
+	if counted != m.opened {
+		panic(fmt.Sprintf("open traces count %d, %d is noted", counted, m.opened))
 	}
 	if used := m.traces.Pages.Used() / buffer.PageSize; used != pages {
 		panic(fmt.Sprintf("%d pages are in use, %d are accounted for", used, pages))

@@ -28,6 +28,8 @@ type Checkpoint struct {
 	// Rules are those that what is read again was decided by, in the order of their places. At least one: the first also holds before
 	// its place.
 	Rules []Rules
+	// Evictions are where traces were decided early for lack of memory, of what is read again.
+	Evictions []Eviction
 	// Delivered are deliveries from Resume on that the backends have acknowledged.
 	Delivered []DeliveredKey
 	// Long are decisions of traces that began before ReplayFrom, or before StateAt, and were still alive at Resume: reading the
@@ -123,6 +125,14 @@ func (c *Checkpoint) MarshalBinary() ([]byte, error) {
 			b = binary.AppendUvarint(b, v)
 		}
 	}
+	b = binary.AppendUvarint(b, uint64(len(c.Evictions)))
+	at := Offset(0)
+	for _, e := range c.Evictions {
+		b = binary.AppendUvarint(b, uint64(e.At-at))
+		b = binary.AppendUvarint(b, uint64(e.Spans))
+		b = binary.AppendUvarint(b, uint64(e.At-e.Through))
+		at = e.At
+	}
 	b = binary.AppendUvarint(b, uint64(len(c.Delivered)))
 	for _, d := range c.Delivered {
 		b = binary.AppendUvarint(b, uint64(d.Offset-Offset(c.Resume))<<2|uint64(d.Kind))
@@ -168,6 +178,15 @@ func (c *Checkpoint) UnmarshalBinary(b []byte) error {
 			d.bad = true
 		}
 		c.Rules = append(c.Rules, r)
+	}
+	at := Offset(0)
+	for n := d.count(3); n > 0; n-- {
+		at += Offset(d.uvarint())
+		e := Eviction{At: at, Spans: uint32(d.uvarint())}
+		if e.Through = at - Offset(d.uvarint()); at < 0 || e.Through < 0 || e.Through > at {
+			d.bad = true
+		}
+		c.Evictions = append(c.Evictions, e)
 	}
 	for n := d.count(17); n > 0; n-- {
 		v := d.uvarint()

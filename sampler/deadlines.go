@@ -92,6 +92,11 @@ func (d *deadlines) pop(due []buffer.Ref) []buffer.Ref {
 	return due
 }
 
+// held returns about the bytes that the lists take besides the traces.
+func (d *deadlines) held() int {
+	return cap(d.heap)*16 + cap(d.buckets)*8 + cap(d.free)*4 + len(d.byTime)*32
+}
+
 func (d *deadlines) newBucket(deadline int64) uint32 {
 	var b uint32
 	if k := len(d.free); k > 0 {

@@ -11,14 +11,14 @@ func (s *policySet) isAlone() bool { return s.tick == 1 && !s.Plan.Stateful() }
 // refuses reports whether no policy is asked about a trace: the Collector does not keep what is too large.
 func (s *policySet) refuses(t *buffer.Trace) bool { return t.Early && s.Plan.Strict() }
 
-// settleDue lets the traces that are due, and in no deadline list any more, compete: those of each set among themselves.
-func (m *Machine) settleDue() {
+// compete lets traces that are to be decided, and in no deadline list any more, compete: those of each set among themselves.
+func (m *Machine) compete(refs []buffer.Ref) {
 	for _, s := range m.sets {
 		if s == nil || !s.Plan.Stateful() {
 			continue
 		}
 		s.batch, s.shapes, s.decided = s.batch[:0], s.shapes[:0], 0
-		for _, ref := range m.due {
+		for _, ref := range refs {
 			if t := m.traces.Trace(ref); t.Set == s.no && !s.refuses(t) {
 				s.batch = append(s.batch, m.trace(t, s, t.Deadline))
 			}
@@ -60,7 +60,7 @@ func (m *Machine) decide(ref buffer.Ref) {
 	s := m.sets[t.Set]
 	v := &s.verdict
 	due := t.Deadline
-	if t.Early && s.isAlone() {
+	if (t.Early || t.Evicted) && s.isAlone() {
 		due = m.clock.now
 	}
 	covered, competed := m.snapshots.covers(due), -1
@@ -91,7 +91,10 @@ func (m *Machine) decide(ref buffer.Ref) {
 			m.stats.UnsureTraces++
 		}
 	}
-	if !t.Rebuilt {
+	m.opened -= s.cost(t)
+	if t.Rebuilt {
+		m.queue.set(t.Seq, settled)
+	} else {
 		m.countDecision(t, s, policy)
 		switch {
 		case !keep && !m.limits.DeliverDropped:
@@ -106,9 +109,17 @@ func (m *Machine) decide(ref buffer.Ref) {
 	if s != m.active && s.words.Len() == 0 {
 		m.retire(s)
 	}
-	m.traces.Decide(ref, buffer.Decided{
+	decided := m.traces.Decide(ref, buffer.Decided{
 		LastSeen: t.LastSeen, Age: age(t.LastSeen, t.FirstTime), Policy: policy, Kept: keep, Share: share, Dropped: v.Dropped,
 	})
+	m.boundIDs(decided)
+}
+
+// boundIDs forgets span IDs of kept traces over budget. The last is the trace that has just got some.
+func (m *Machine) boundIDs(last buffer.Ref) {
+	if most := m.limits.KeptIDBytes; most > 0 && m.traces.KeptIDs() > most {
+		m.stats.ForgottenIDs += uint64(m.traces.ForgetIDs(most/4*3, last))
+	}
 }
 
 func (m *Machine) countDecision(t *buffer.Trace, s *policySet, policy uint32) {
@@ -117,11 +128,14 @@ func (m *Machine) countDecision(t *buffer.Trace, s *policySet, policy uint32) {
 	if t.Early {
 		st.EarlyTraces++
 	}
+	if t.Evicted {
+		st.EvictedTraces++
+	}
 	if !t.HasRoot {
 		st.RootlessTraces++
 	}
 	waited := m.clock.now - t.FirstTime
-	if !t.Early {
+	if !t.Early && !t.Evicted {
 		waited = t.Deadline - t.FirstTime // when it was due, whenever the log told that the time had come
 	}
 	st.DecisionAge[ageBucket(waited)]++
@@ -175,7 +189,7 @@ func (m *Machine) deliver(t *buffer.Trace, s *policySet, policy uint32, competed
 	v := &s.verdict
 	d := Delivery{
 		Seq: t.Seq, TraceID: t.ID, Offset: Offset(t.FirstOffset), Kept: v.Keep,
-		Policy: m.stats.Policies[policy].Name, Probability: v.Probability, Complete: v.Complete, Early: t.Early,
+		Policy: m.stats.Policies[policy].Name, Probability: v.Probability, Complete: v.Complete, Early: t.Early || t.Evicted,
 		Sole: v.Sole,
 	}
 	for i, name := range s.names {

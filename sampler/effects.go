@@ -28,7 +28,7 @@ type Delivery struct {
 	Erred       []string // those in which a condition could not be evaluated for a span, and was true of none
 	Probability float64  // with which the trace was kept; 0 for late spans of a dropped one
 	Complete    bool     // a root span was among the spans
-	Early       bool     // decided by size
+	Early       bool     // decided before its time: by size, or for lack of memory
 	Sole        bool     // no other policy would have kept it
 	Rescued     bool     // late spans of a trace that was dropped first: the spans before are not delivered
 
@@ -46,6 +46,9 @@ type Delivery struct {
 	keys *wire.KeySet // of the policies that decided, for a Gathering
 	mark *marker      // what a Gathering writes on the spans, nil: nothing
 }
+
+// size is about what the delivery takes until it is handed over.
+func (d *Delivery) size() int { return deliveryBytes + len(d.Payload) + 8*len(d.Offsets) }
 
 // Invalid are spans without valid IDs, or damaged inside, from one record.
 type Invalid struct {

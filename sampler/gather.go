@@ -13,7 +13,8 @@ type Part struct {
 }
 
 // A Gathering picks the spans of a spilled delivery out of its records, read again in the order of Delivery.Offsets: what
-// its payload would have been. It keeps the spans found and nothing else of a record.
+// its payload would have been. It hands them out as soon as they make a part, so it holds the spans of one part, the keys of all, and
+// nothing else of a record, however large the trace is.
 type Gathering struct {
 	id      wire.TraceID
 	keys    *wire.KeySet
@@ -24,9 +25,16 @@ type Gathering struct {
 
 	seen            map[uint64]struct{}
 	span            wire.Span
-	headers         headerList
 	resource, scope []byte
-	pieces          []piece
+	part            part
+	parts           []Part
+}
+
+// part is what is gathered of the next part.
+type part struct {
+	asm     wire.Assembler
+	headers headerList
+	bytes   int // of spans
 }
 
 // NewGathering begins to gather d. maxPayload is as in Limits.
@@ -34,35 +42,36 @@ func NewGathering(d *Delivery, maxPayload int) *Gathering {
 	if maxPayload == 0 {
 		maxPayload = defaultMaxPayload
 	}
-	return &Gathering{id: d.TraceID, keys: d.keys, mark: d.mark, want: d.Spans, largest: maxPayload, seen: make(map[uint64]struct{}, d.Spans)}
+	return &Gathering{id: d.TraceID, keys: d.keys, mark: d.mark, want: d.Spans, largest: maxPayload, seen: map[uint64]struct{}{}}
 }
 
-// Add takes the next record. The error says that it cannot be decoded, which it could when it was read first.
-func (g *Gathering) Add(record []byte) error {
-	return wire.Walk(record, &g.scratch, (*gatherer)(g))
+// Add takes the next record and returns the parts that are complete with it. The error says that it cannot be decoded, which it
+// could when it was read first.
+func (g *Gathering) Add(record []byte) ([]Part, error) {
+	err := wire.Walk(record, &g.scratch, (*gatherer)(g))
+	g.resource, g.scope = nil, nil
+	parts := g.parts
+	g.parts = nil
+	return parts, err
 }
 
-// Parts returns the spans found in one or more parts, and whether they are all that the delivery has.
-func (g *Gathering) Parts() (parts []Part, whole bool) {
-	var asm wire.Assembler
-	size := 0
-	for i, p := range g.pieces {
-		if g.mark != nil {
-			_, p.span = g.mark.write(nil, p.span)
-		}
-		if size > 0 && size+len(p.span) > g.largest {
-			parts = append(parts, Part{asm.Len(), nil})
-			parts[len(parts)-1].Payload = asm.AppendTo(nil, &g.headers)
-			size = 0
-		}
-		asm.Add(p.resource, p.scope, p.span)
-		size += len(p.span)
-		if i == len(g.pieces)-1 {
-			parts = append(parts, Part{asm.Len(), nil})
-			parts[len(parts)-1].Payload = asm.AppendTo(nil, &g.headers)
-		}
+// End returns the last part, none if nothing is left, and whether all spans were found that the delivery has.
+func (g *Gathering) End() (last []Part, whole bool) {
+	if g.part.asm.Len() > 0 {
+		last = append(last, g.part.take())
 	}
-	return parts, len(g.pieces) == g.want
+	return last, len(g.seen) == g.want
+}
+
+func (p *part) add(resource, scope, span []byte) {
+	p.asm.Add(p.headers.add(resource), p.headers.add(scope), span)
+	p.bytes += len(span)
+}
+
+func (p *part) take() Part {
+	out := Part{Spans: p.asm.Len(), Payload: p.asm.AppendTo(nil, &p.headers)}
+	p.headers, p.bytes = headerList{}, 0
+	return out
 }
 
 // gatherer is the visitor of a Gathering.
@@ -82,7 +91,7 @@ func (g *gatherer) Scope(h []byte) error {
 // no more than there were when the trace was decided.
 func (g *gatherer) Span(raw []byte) error {
 	sound := wire.ScanSpan(raw, g.keys, &g.span) == nil
-	if !sound || g.span.TraceID != g.id || len(g.pieces) == g.want {
+	if !sound || g.span.TraceID != g.id || len(g.seen) == g.want {
 		return nil
 	}
 	k := spanKey(&g.span)
@@ -90,7 +99,18 @@ func (g *gatherer) Span(raw []byte) error {
 		return nil
 	}
 	g.seen[k] = struct{}{}
-	g.pieces = append(g.pieces, piece{resource: g.headers.add(g.resource), scope: g.headers.add(g.scope), span: bytes.Clone(raw)})
+	var edited []byte
+	span := raw
+	if g.mark != nil {
+		edited, span = g.mark.write(nil, raw)
+	}
+	if g.part.bytes > 0 && g.part.bytes+len(span) > g.largest {
+		g.parts = append(g.parts, g.part.take())
+	}
+	if edited == nil { // the span as it is, which belongs to the record
+		span = bytes.Clone(raw)
+	}
+	g.part.add(g.resource, g.scope, span)
 	return nil
 }
 

@@ -26,6 +26,8 @@ type Machine struct {
 	delivered map[DeliveredKey]struct{} // from the checkpoint: decided again, not delivered again
 
 	traces    *buffer.Map
+	opened    int // what the open traces count: see Limits.OpenBytes
+	evictions evictions
 	deadlines *deadlines
 	queue     settlement
 
@@ -43,7 +45,10 @@ type Machine struct {
 	rescued []rescue       // not before the resume offset
 	ghosts  []ghost        // decisions that are forgotten, but not yet at the resume offset
 
-	swept   int64 // partition time of the last sweep
+	swept struct {
+		at      int64 // partition time of the last sweep
+		headers int   // bytes of headers after the last one over budget
+	}
 	trimmed int64
 
 	stats    Stats
@@ -53,6 +58,7 @@ type Machine struct {
 	rec     record
 	due     []buffer.Ref // of one deadline
 	dueNext int          // those before it are decided
+	evicted []buffer.Ref
 	asm     wire.Assembler
 	walk    wire.Scratch
 	single  policies.Trace
@@ -73,6 +79,9 @@ func newMachine(l Limits, s Settings, r Rules) *Machine {
 	if l.MaxPayload == 0 {
 		l.MaxPayload = defaultMaxPayload
 	}
+	if l.OpenBytes == 0 {
+		l.OpenBytes = math.MaxInt
+	}
 	if l.Slabs == nil {
 		l.Slabs = buffer.Heap{}
 	}
@@ -83,13 +92,14 @@ func newMachine(l Limits, s Settings, r Rules) *Machine {
 		unsure:   math.MinInt64,
 		traces:   buffer.NewMap(l.Slabs, l.Seed),
 		policyNo: map[string]uint32{"": 0},
-		swept:    math.MinInt64,
 		trimmed:  math.MinInt64,
 
 		snapshots: memory{from: math.MinInt64, last: math.MinInt64},
 	}
+	m.swept.at = math.MinInt64
 	m.stats.Policies = []PolicyStats{{}}
 	m.deadlines = newDeadlines(m.traces)
+	m.queue.most = l.SettlementBytes
 	m.rec.m = m
 	m.use(r)
 	return m
@@ -110,6 +120,7 @@ func (m *Machine) Record(o Offset, timestamp int64, value []byte) error {
 	r.begin(o)
 	err := wire.Walk(value, &m.walk, r)
 	r.end()
+	m.sweepHeaders()
 	m.next = o.After()
 	if err != nil {
 		m.stats.DamagedRecords++
@@ -139,11 +150,15 @@ func (m *Machine) Ack(seq uint64) {
 	m.check()
 }
 
-// Parts tells that the runner hands a spilled delivery out in n parts, so that n acknowledgements will come. It is
-// called before the first of them.
+// Parts tells that n more parts of a spilled delivery are handed out, so that as many more acknowledgements will come. It is called before
+// they are.
+//
+// The delivery itself counts as a part: the runner acknowledges it when it has handed out all there are. So while it reads, and nobody knows how
+// many parts there will be, acknowledgements of the first ones cannot settle the delivery. After a crash in between it is delivered again from
+// the beginning.
 func (m *Machine) Parts(seq uint64, n int) {
-	if seq >= m.queue.first && seq < m.queue.end && n > 0 {
-		m.queue.at(seq).parts = uint32(n)
+	if it := m.queue.at(seq); it != nil && it.state == waiting {
+		it.count += uint32(n)
 	}
 }
 
@@ -197,7 +212,8 @@ func (m *Machine) Stats() Stats {
 	s.OpenTraces = m.traces.Traces()
 	s.Decisions = m.traces.Decisions()
 	s.BufferedBytes = m.traces.Pages.Used()
-	s.HeapBytes = m.traces.Pages.Held() + m.traces.IDs.Held()
+	s.Memory = m.held()
+	s.HeapBytes = s.Memory.Total()
 	s.Unsettled = int(m.queue.end - m.queue.next)
 	s.Policies = append([]PolicyStats(nil), s.Policies...)
 	return s
@@ -233,7 +249,7 @@ func (m *Machine) reach(o Offset, timestamp int64) {
 func (m *Machine) forgetUntil() { m.dead = max(m.dead, m.clock.now-m.rules.active().LateWindow) }
 
 // Fire does a part of what Record at this offset and timestamp would do first: it moves time and decides traces that are due, until their
-// payloads have some bytes together. It reports whether more are due: then the runner hands out what there is, and calls it
+// deliveries have some bytes together. It reports whether more are due: then the runner hands out what there is, and calls it
 // again. Without it a jump in time, as after an outage, would hand out everything at once. A Record does the rest in any case.
 func (m *Machine) Fire(o Offset, timestamp int64, bytes int) (more bool) {
 	m.reach(o, timestamp)
@@ -247,7 +263,7 @@ func (m *Machine) fire(bytes int) (more bool) {
 	for {
 		for ; m.dueNext < len(m.due); m.dueNext++ {
 			for ; handed < len(m.fx.Deliveries); handed++ {
-				bytes -= len(m.fx.Deliveries[handed].Payload)
+				bytes -= m.fx.Deliveries[handed].size()
 			}
 			if bytes < 0 {
 				return true
@@ -259,11 +275,11 @@ func (m *Machine) fire(bytes int) (more bool) {
 		}
 		m.snapshots.before(m, m.deadlines.next())
 		m.due, m.dueNext = m.deadlines.pop(m.due[:0]), 0
-		m.settleDue()
+		m.compete(m.due)
 	}
 	m.snapshots.before(m, m.clock.now+1)
 	m.forgetExpired()
-	if m.clock.now >= m.swept+1000 || m.swept == math.MinInt64 {
+	if m.clock.now >= m.swept.at+1000 || m.swept.at == math.MinInt64 {
 		m.sweep()
 	}
 	return false
@@ -295,14 +311,8 @@ func (m *Machine) expired(d *buffer.Decided) bool { return d.LastSeen <= m.dead 
 
 // sweep frees headers and pages that nothing uses any more.
 func (m *Machine) sweep() {
-	m.swept = m.clock.now
-	m.traces.Headers.Expire(m.clock.now, func(id uint32) {
-		for _, s := range m.sets {
-			if s != nil && int(id) < len(s.known) {
-				s.known[id] = false
-			}
-		}
-	})
+	m.swept.at = m.clock.now
+	m.traces.Headers.Expire(m.clock.now, m.unknow)
 	if m.clock.now >= m.trimmed+10_000 || m.trimmed == math.MinInt64 {
 		m.trimmed = m.clock.now
 		m.traces.Trim()

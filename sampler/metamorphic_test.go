@@ -187,17 +187,7 @@ func (d *driver) collect() {
 	for _, del := range d.m.Effects().Deliveries {
 		payloads := [][]byte{del.Payload}
 		if del.Offsets != nil {
-			g := NewGathering(&del, d.limits.MaxPayload)
-			for _, o := range del.Offsets {
-				require.NoError(d.t, g.Add(d.log[o].value))
-			}
-			parts, whole := g.Parts()
-			require.True(d.t, whole)
-			d.m.Parts(del.Seq, len(parts))
-			payloads = nil
-			for _, p := range parts {
-				payloads = append(payloads, p.Payload)
-			}
+			payloads = readAgain(d.t, d.m, &del, d.limits.MaxPayload, d.log)
 		}
 		d.keys[del.Seq] = keyOf(&del)
 		if spans[del.Seq] == nil {
@@ -276,14 +266,18 @@ const sharedPolicies = `
     rate_allocation: [{policy: b, percent: 30}]
 `
 
-// each runs a test for policies that look at one trace, and for those that depend on others too.
+// each runs a test for policies that look at one trace, and for those that depend on others too; and with too little memory for the traces
+// that are open at once.
 func each(t *testing.T, test func(*testing.T, Limits, Settings)) {
 	rescue := `[{name: rescued, type: status_code, status_code: {status_codes: [ERROR]}}]`
 	for name, text := range map[string]string{"single": mixedPolicies, "shared": sharedPolicies} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, Limits{LateWindow: 12_000}, Settings{Plan: mustPlanWith(t, text, rescue), DecisionWait: 8000, RootWait: 1500, MaxTraceBytes: 1400})
-		})
+		for memory, bytes := range map[string]int{"": 0, ", little memory": 6000} {
+			t.Run(name+memory, func(t *testing.T) {
+				t.Parallel()
+				test(t, Limits{LateWindow: 12_000, OpenBytes: bytes},
+					Settings{Plan: mustPlanWith(t, text, rescue), DecisionWait: 8000, RootWait: 1500, MaxTraceBytes: 1400})
+			})
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ func (r *record) store(t *buffer.Trace, raw []byte) {
 		return
 	}
 	t.Stored += r.append(&t.Payload, uint64(int64(r.offset)-t.FirstOffset), raw)
-	if b := m.limits.BufferBytes; b > 0 && m.traces.Bytes() > b {
+	if b := m.limits.BufferBytes; b > 0 && m.payloadBytes() > b {
 		m.spill(t)
 	}
 }

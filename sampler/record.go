@@ -23,6 +23,9 @@ type record struct {
 	newScope            bool
 	damaged             error // the resource cannot be decoded, so none of its spans can be
 
+	// no is the number of spans of the record so far, of all traces.
+	no uint32
+
 	// messages are the ResourceSpans and ScopeSpans with spans so far; resourceNo and scopeNo are the numbers of the latest. They tell
 	// messages with equal headers apart, of all records. A machine that reads the log again gives others, to the same effect.
 	messages, resourceNo, scopeNo uint64
@@ -66,7 +69,7 @@ func spanKey(s *wire.Span) uint64 {
 }
 
 func (r *record) begin(o Offset) {
-	r.offset = o
+	r.offset, r.no = o, 0
 	r.settled = r.m.resumed.Settles(o)
 }
 
@@ -123,6 +126,15 @@ func (r *record) bits(s *policySet) ([]uint64, error) {
 
 // Span is called by wire.Walk. A damaged span is counted and set aside; it never stops the others.
 func (r *record) Span(raw []byte) error {
+	r.apply(raw)
+	r.no++
+	if m := r.m; m.opened > m.limits.OpenBytes || len(m.evictions.pending) > 0 {
+		m.evict(r.offset, r.no)
+	}
+	return nil
+}
+
+func (r *record) apply(raw []byte) {
 	m := r.m
 	if r.newResource || r.newScope {
 		r.number()
@@ -133,14 +145,14 @@ func (r *record) Span(raw []byte) error {
 	}
 	if err != nil {
 		r.reject(raw, err)
-		return nil
+		return
 	}
 	openRef, decidedRef := m.traces.Find(&r.span.TraceID)
 	if decidedRef != 0 {
 		d := m.traces.Decision(decidedRef)
 		if !m.expired(d) {
 			r.follow(decidedRef, d, raw)
-			return nil
+			return
 		}
 		m.remember(d)
 		m.traces.Forget(decidedRef)
@@ -152,17 +164,16 @@ func (r *record) Span(raw []byte) error {
 		t = m.traces.Trace(openRef)
 	}
 	r.add(openRef, t, raw)
-	return nil
 }
 
 // open begins a trace with the current span.
 func (r *record) open() (buffer.Ref, *buffer.Trace) {
 	m, s := r.m, r.m.active
 	ref, t := m.traces.Open(r.span.TraceID)
-	t.Seq = m.queue.add(item{id: r.span.TraceID, offset: r.offset, time: m.clock.now})
+	t.Seq = m.queue.add(item{id: r.span.TraceID, offset: r.offset, time: m.clock.now, count: uint32(ref)})
 	if r.settled {
 		t.Rebuilt = true
-		m.queue.set(t.Seq, settled)
+		m.queue.set(t.Seq, again)
 	}
 	t.FirstOffset, t.LastOffset = int64(r.offset), int64(r.offset)
 	t.FirstTime = m.clock.now
@@ -170,6 +181,7 @@ func (r *record) open() (buffer.Ref, *buffer.Trace) {
 	t.Randomness = policies.Randomness(r.span.TraceID)
 	t.Set = s.no
 	t.Matches = s.words.Alloc()
+	m.opened += s.traceCost()
 	m.deadlines.add(ref, t)
 	return ref, t
 }
@@ -200,6 +212,7 @@ func (r *record) add(ref buffer.Ref, t *buffer.Trace, raw []byte) {
 		return
 	}
 	t.Spans++
+	m.opened += spanCost
 	t.SpanBytes += uint64(len(raw))
 	if !t.Rebuilt {
 		m.stats.InFlight++
@@ -265,7 +278,9 @@ func (r *record) contribute(s *policySet, t *buffer.Trace, raw []byte) {
 	if n := s.Plan.ShapeBytes(); n > 0 && int(t.Shaped) < n*policies.MostShaped {
 		r.shape = s.Plan.AppendShape(r.shape[:0], &r.span, &r.where)
 		m.traces.Pages.Append(&t.Shape, r.shape)
+		m.opened -= shapeCost(t)
 		t.Shaped += uint32(len(r.shape))
+		m.opened += shapeCost(t)
 	}
 }
 
@@ -300,10 +315,11 @@ func (r *record) follow(ref buffer.Ref, d *buffer.Decided, raw []byte) {
 	d.LastSeen = max(d.LastSeen, m.clock.now) // a decision from a checkpoint can be ahead of the log that is read again
 	d.Age = age(d.LastSeen, first)
 	if wait := m.waits.of(first); int64(was) <= wait && int64(d.Age) > wait {
-		m.long = append(m.long, d.ID)
+		m.addLong(d.ID)
 	}
 	rescued := r.rescues(d, len(raw))
-	fresh := !d.Kept || m.traces.IDs.Add(&d.IDs, spanKey(&r.span))
+	fresh := !d.Kept || m.traces.AddLate(d, spanKey(&r.span))
+	m.boundIDs(ref)
 	if r.settled {
 		m.stats.Rebuilt++
 		return

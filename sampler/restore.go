@@ -34,6 +34,7 @@ func Restore(l Limits, s Settings, c *Checkpoint) (*Machine, error) {
 		m.starts = starts{c.ReplayFrom}
 	}
 	m.rules.pending = slices.Clone(c.Rules[1:])
+	m.evictions.pending = slices.Clone(c.Evictions)
 	m.rules.end(s.rules(&l, c.Next))
 	if len(c.Delivered) > 0 {
 		m.delivered = make(map[DeliveredKey]struct{}, len(c.Delivered))
@@ -101,8 +102,19 @@ func (m *Machine) remember(d *buffer.Decided) {
 		return
 	}
 	if _, at := m.resume(); d.LastSeen > at-m.rules.hold(at) || d.LastSeen >= m.snapshots.oldest() {
+		if len(m.ghosts) > 0 && len(m.ghosts) >= m.mostGhosts() {
+			m.ghosts = slices.Delete(m.ghosts, 0, (len(m.ghosts)+1)/2)
+		}
 		m.ghosts = append(m.ghosts, ghost{longTrace(d), d.LastSeen - int64(d.Age)})
 	}
+}
+
+// CheckpointSize is about what a checkpoint taken now takes when it is encoded, and at most a little less. It costs nothing to ask.
+func (m *Machine) CheckpointSize() int {
+	const fixed, deliveredKey, longTrace, eviction = 64, 20, 28, 8
+	_, at := m.resume()
+	return fixed + min(m.queue.acked+len(m.delivered), maxDelivered)*deliveredKey + min(len(m.ghosts)+len(m.long), maxLong)*longTrace +
+		(len(m.evictions.past)+len(m.evictions.pending))*eviction + len(m.snapshots.at(m.waits.replayFrom(at, m.limits.LateWindow)).state)
 }
 
 // Checkpoint returns what a restart needs. It is to be stored before its Resume is committed, and not to be stored
@@ -123,16 +135,18 @@ func (m *Machine) Checkpoint() *Checkpoint {
 	state := m.snapshots.at(wanted)
 	c.ReplayFrom = m.starts.at(min(wanted, state.from))
 	c.Rules = m.rules.needed(c.ReplayFrom.Time, r)
+	c.Evictions = m.evictions.needed(m.starts[0].Offset)
 	// What began before is not read again. What began before the state is as of is, and was decided without it or will be recalled.
 	recalled := max(c.ReplayFrom.Time, state.at)
 	if len(state.state) > 0 {
 		c.State, c.StateAt = state.state, state.at
 	}
-	for n := m.queue.first; n < m.queue.end && len(c.Delivered) < maxDelivered; n++ {
-		if it := m.queue.at(n); it.state == delivered && !r.Settles(it.offset) {
+	m.queue.each(func(_ uint64, it *item) bool {
+		if it.state == delivered && !r.Settles(it.offset) {
 			c.Delivered = append(c.Delivered, it.key())
 		}
-	}
+		return len(c.Delivered) < maxDelivered
+	})
 	// What the last checkpoint had and this machine has not decided again yet.
 	again := len(c.Delivered)
 	for k := range m.delivered {
@@ -147,6 +161,7 @@ func (m *Machine) Checkpoint() *Checkpoint {
 	for _, x := range m.rescued {
 		later[x.id] = true
 	}
+	numbers := m.active.fresh(m.stats.Policies)
 	long := func(l LongTrace, first int64) {
 		if first >= recalled || len(c.Long) == maxLong {
 			return
@@ -154,7 +169,7 @@ func (m *Machine) Checkpoint() *Checkpoint {
 		if l.Reread = first >= c.ReplayFrom.Time; later[l.ID] {
 			l.Kept, l.Policy, l.Share, l.Rescued = false, 0, 0, false
 		}
-		l.Policy = m.active.fresh(m.stats.Policies[l.Policy].Name)
+		l.Policy = numbers[l.Policy]
 		c.Long = append(c.Long, l)
 	}
 	// A decision matters if it holds at the resume offset, or if spans of its trace are read again before it.

@@ -65,6 +65,7 @@ func (c *Checkpoint) Cut(at Resume) {
 	}
 	c.Delivered = nil
 	c.State, c.StateAt = nil, 0 // policies that know of other traces know of other ones
+	c.Evictions = slices.DeleteFunc(c.Evictions, func(e Eviction) bool { return !at.Settles(e.At) })
 	for len(c.Rules) > 1 && c.Rules[len(c.Rules)-1].From > at {
 		c.Rules = c.Rules[:len(c.Rules)-1]
 	}

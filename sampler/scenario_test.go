@@ -25,7 +25,7 @@ import (
 //	restart [forget]                                restore from it (forget: from nothing) and read the log again
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata/scenarios", func(t *testing.T, path string) {
-		s := &scenario{}
+		s := &scenario{t: t}
 		datadriven.RunTest(t, path, func(_ *testing.T, d *datadriven.TestData) string {
 			out, err := s.run(d)
 			if err != nil {
@@ -46,6 +46,7 @@ type scenario struct {
 	log        []logRecord
 	checkpoint []byte
 	pending    []Delivery
+	t          testing.TB
 }
 
 type logRecord struct {
@@ -186,22 +187,7 @@ func (s *scenario) spans(out *strings.Builder, d Delivery) {
 	payloads := [][]byte{d.Payload}
 	if d.Offsets != nil {
 		fmt.Fprintf(out, " (read again from %v)", d.Offsets)
-		g := NewGathering(&d, s.limits.MaxPayload)
-		for _, o := range d.Offsets {
-			if err := g.Add(s.log[o].value); err != nil {
-				fmt.Fprintf(out, " %v\n", err)
-				return
-			}
-		}
-		parts, whole := g.Parts()
-		if !whole {
-			fmt.Fprint(out, " (not whole)")
-		}
-		s.m.Parts(d.Seq, len(parts))
-		payloads = nil
-		for _, p := range parts {
-			payloads = append(payloads, p.Payload)
-		}
+		payloads = readAgain(s.t, s.m, &d, s.limits.MaxPayload, s.log)
 	}
 	for i, p := range payloads {
 		names, err := spanNames(p)
@@ -239,13 +225,10 @@ func (s *scenario) state(out *strings.Builder) {
 	tau, _ := s.m.Time()
 	fmt.Fprintf(out, "time %d, next %d, resume at %d, %d open, %d decided\n", tau, s.m.Next(), s.m.Resume(), s.m.traces.Traces(), s.m.traces.Decisions())
 	var lines []string
-	for n := range uint64(len(s.log)*64 + 64) {
-		if n < s.m.queue.first || n >= s.m.queue.end {
-			continue
-		}
-		it := s.m.queue.at(n)
-		lines = append(lines, fmt.Sprintf("%s of %d: %s", traceName(it.id), it.offset, [...]string{"open", "waiting", "delivered", "settled"}[it.state]))
-	}
+	s.m.queue.each(func(_ uint64, it *item) bool {
+		lines = append(lines, fmt.Sprintf("%s of %d: %s", traceName(it.id), it.offset, [...]string{"open", "waiting", "delivered", "settled", "again"}[it.state]))
+		return true
+	})
 	fmt.Fprintln(out, strings.Join(append(lines, ""), "\n"))
 }
 

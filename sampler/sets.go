@@ -137,22 +137,21 @@ func (m *Machine) numbers(names []string) []uint32 {
 	return numbers
 }
 
-// fresh returns the place that a policy has in the statistics of a new machine, 0 if it is not of the set.
-func (s *policySet) fresh(name string) uint32 {
-	no := uint32(1)
-	seen := map[string]bool{}
+// fresh returns the places that policies have in the statistics of a new machine, 0 for one that is not of the set.
+func (s *policySet) fresh(all []PolicyStats) []uint32 {
+	places := map[string]uint32{"": 0}
 	for _, names := range [][]string{s.names, s.Plan.RescueNames()} {
 		for _, n := range names {
-			switch {
-			case n == name:
-				return no
-			case !seen[n]:
-				seen[n] = true
-				no++
+			if _, seen := places[n]; !seen {
+				places[n] = uint32(len(places))
 			}
 		}
 	}
-	return 0
+	numbers := make([]uint32, len(all))
+	for i := range all {
+		numbers[i] = places[all[i].Name]
+	}
+	return numbers
 }
 
 // deadline returns when a trace of the set is decided that may wait until t.

@@ -46,9 +46,18 @@ type Limits struct {
 	// partition time. At least the longest DecisionWait, so that reading the log again from a checkpoint rebuilds every decision. A restart
 	// with another one changes it from the place on that was read before: see Rules.
 	LateWindow int64
-	// BufferBytes is the budget for payloads of open traces. A trace that receives a span while the budget is exceeded
-	// gives its payload up and keeps the offsets of its records: see Delivery.Offsets. 0: no budget.
+	// BufferBytes is the budget for payloads of open traces and the headers in them. A trace that receives a span while the budget is
+	// exceeded gives its payload up and keeps the offsets of its records: see Delivery.Offsets. 0: no budget.
 	BufferBytes int
+	// OpenBytes is the budget for what is known of open traces besides their payloads: their span IDs above all. The log cannot stand in
+	// for it, and waiting cannot help, because only more of the log lets time pass. So when it is exceeded the oldest traces are decided
+	// before their time. 0: no budget.
+	OpenBytes int
+	// KeptIDBytes is the budget for the IDs of spans of kept traces, by which late spans that come twice are recognised. Beyond it the
+	// oldest are forgotten, and Stats.ForgottenIDs counts the traces. 0: no budget.
+	KeptIDBytes int
+	// SettlementBytes is the budget for what is remembered behind a delivery that is not acknowledged: see Machine.Full. 0: no budget.
+	SettlementBytes int
 	// Decisions is the largest number of remembered decisions. Beyond it the oldest are forgotten, and Stats.Forgotten
 	// counts them: late spans of a forgotten trace are decided on their own. 0: no limit.
 	Decisions int
@@ -94,18 +103,38 @@ type Stats struct {
 	RescuedTraces             uint64 // dropped, and kept from then on for a late span
 	UnsureTraces              uint64 // kept because they may be the rest of a trace whose decision nobody remembers: Machine.Lost
 	TimeLeaps, TimeFalls      uint64 // records stamped more than a step ahead of the one before, or behind all known clocks
+	EvictedTraces             uint64 // decided before their deadline for lack of memory
 	Forgotten                 uint64 // decisions forgotten before their time, for the limit
+	ForgottenIDs              uint64 // kept traces whose span IDs were forgotten, for the budget: late spans that come twice are delivered twice
 	Redelivered               uint64 // deliveries decided again and recognised as made before the restart
 	Records, DamagedRecords   uint64
 	BytesIn, BytesKept        uint64 // span bytes: received, kept
 	OpenTraces, Decisions     int
-	BufferedBytes, HeapBytes  int // payload pages in use; held from the heap
+	BufferedBytes, HeapBytes  int // payload pages in use; all that is held, see Memory
+	Memory                    Memory
 	Unsettled                 int // items from the resume offset on
 	DecisionAge               [len(AgeBounds) + 1]uint64
 	DecisionAgeSum            uint64 // milliseconds
 	MissedAge                 [len(AgeBounds) + 1]uint64
 	MissedAgeSum              uint64 // milliseconds
 	Policies                  []PolicyStats
+}
+
+// Memory are the bytes that a machine holds, by what for: what it has taken from the heap or from Limits.Slabs, used or not.
+type Memory struct {
+	Payload    int // spans of open traces: Limits.BufferBytes
+	Headers    int // of their resources and scopes, and what policies say of them: Limits.BufferBytes
+	Open       int // the rest of what is known of open traces: Limits.OpenBytes
+	Decisions  int // Limits.Decisions
+	KeptIDs    int // Limits.KeptIDBytes
+	Settlement int // what is settled, or handed out, behind the resume offset: Limits.SettlementBytes
+	State      int // of policies that depend on other traces, at times that a restart may need
+	Scratch    int // working memory
+}
+
+// Total returns the sum.
+func (m *Memory) Total() int {
+	return m.Payload + m.Headers + m.Open + m.Decisions + m.KeptIDs + m.Settlement + m.State + m.Scratch
 }
 
 // AgeBounds are the upper bounds, in milliseconds of partition time, of two histograms: DecisionAge, from a trace's first span to its

@@ -27,7 +27,7 @@ func twinPolicies() twin.Set {
 
 // compareWithTwin lets the machine and the naive twin read the same log and wants the same of both: decisions, policies, spans,
 // order, and the ledger.
-func compareWithTwin(t *testing.T, name string, s Settings, lateWindow int64, decide twin.Decider, log []logRecord) {
+func compareWithTwin(t *testing.T, name string, s Settings, l Limits, decide twin.Decider, log []logRecord) (evicted uint64) {
 	t.Helper()
 	const end = 1 << 41
 	var records []twin.Record
@@ -35,10 +35,12 @@ func compareWithTwin(t *testing.T, name string, s Settings, lateWindow int64, de
 		records = append(records, twin.Record{Offset: int64(i), TimestampMs: r.at, Value: r.value})
 	}
 	want := twin.Run(records, twin.Rules{
-		DecisionWaitMs: s.DecisionWait, AfterRootMs: s.RootWait, LateWindowMs: lateWindow, MaxTraceBytes: s.MaxTraceBytes, Decide: decide,
+		DecisionWaitMs: s.DecisionWait, AfterRootMs: s.RootWait, LateWindowMs: l.LateWindow, MaxTraceBytes: s.MaxTraceBytes, Decide: decide,
+		MaxOpen: l.OpenBytes, TraceCost: openCost + 8*s.Plan.Words(), SpanCost: spanCost,
 	}, end)
 
-	m, err := New(Limits{LateWindow: lateWindow, DeliverDropped: true}, s)
+	l.DeliverDropped = true
+	m, err := New(l, s)
 	require.NoError(t, err)
 	var got []string
 	late := map[string][]string{}
@@ -88,6 +90,7 @@ func compareWithTwin(t *testing.T, name string, s Settings, lateWindow int64, de
 		Received: int(st.Received), Kept: int(st.Kept), Dropped: int(st.Dropped), LateKept: int(st.LateKept),
 		LateDropped: int(st.LateDropped), Duplicate: int(st.Duplicate), Invalid: int(st.Invalid), InFlight: int(st.InFlight),
 	}, name)
+	return st.EvictedTraces
 }
 
 func spanKeys(t *testing.T, payload []byte) []string {
@@ -126,8 +129,20 @@ func TestTwinOnRandomLogs(t *testing.T) {
 	_, s := mixed(t)
 	for seed := range uint64(60) {
 		log := oddLog(t, rand.New(rand.NewPCG(seed, 7)), 150, seed)
-		compareWithTwin(t, fmt.Sprintf("seed %d", seed), s, 12_000, twinPolicies().Decide, log)
+		compareWithTwin(t, fmt.Sprintf("seed %d", seed), s, Limits{LateWindow: 12_000}, twinPolicies().Decide, log)
 	}
+}
+
+// TestTwinWithLittleMemory does it with a budget for open traces that is too small.
+func TestTwinWithLittleMemory(t *testing.T) {
+	_, s := mixed(t)
+	evicted := uint64(0)
+	for seed := range uint64(60) {
+		rnd := rand.New(rand.NewPCG(seed, 12))
+		l := Limits{LateWindow: 12_000, OpenBytes: 1 + rnd.IntN(12_000)}
+		evicted += compareWithTwin(t, fmt.Sprintf("seed %d", seed), s, l, twinPolicies().Decide, randomLog(t, rnd, 150))
+	}
+	require.Greater(t, evicted, uint64(1000))
 }
 
 const shopPolicies = `
@@ -171,7 +186,7 @@ func TestTwinOnTheShop(t *testing.T) {
 		}
 		for p, log := range logs {
 			compareWithTwin(t, fmt.Sprintf("root wait %d, partition %d", rootWait, p),
-				Settings{Plan: mustPlan(t, shopPolicies), DecisionWait: 10_000, RootWait: rootWait, MaxTraceBytes: 60_000}, 30_000, shopTwin().Decide, log)
+				Settings{Plan: mustPlan(t, shopPolicies), DecisionWait: 10_000, RootWait: rootWait, MaxTraceBytes: 60_000}, Limits{LateWindow: 30_000}, shopTwin().Decide, log)
 		}
 	}
 }

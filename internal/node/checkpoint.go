@@ -31,12 +31,6 @@ func mayStore(size int, since time.Duration) bool {
 	return wait <= checkpointEvery || since > wait-checkpointEvery/2
 }
 
-// sizeOf is about what a checkpoint takes: to know it before it is encoded spares encoding it.
-func sizeOf(c *sampler.Checkpoint) int {
-	const fixed, deliveredKey, longTrace = 64, 20, 28
-	return fixed + len(c.Delivered)*deliveredKey + len(c.Long)*longTrace + len(c.State)
-}
-
 var errOtherTopic = errors.New("it is of a topic that was deleted since")
 
 // A sealer encodes and decodes checkpoints. Its methods may be called from any goroutine.

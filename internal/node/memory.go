@@ -32,7 +32,8 @@ func shareMemory(configured int64) budget {
 	}
 	// Spans are kept outside the heap (see package offheap), so that the collector neither looks at them nor waits until as much
 	// garbage has come together.
-	b := budget{limit: limit, buffer: limit / 2, delivery: limit / 8}
+	b := budget{limit: limit}
+	b.buffer, b.delivery = b.share(payloadShare), b.share(deliveryShare)
 	debug.SetMemoryLimit(limit - b.buffer)
 	return b
 }

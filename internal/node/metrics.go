@@ -59,12 +59,13 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 	m.sum("thresher.spans.rebuilt", "{span}", "Spans read again after a restart to recognise late spans; counted nowhere else.", num(l.Rebuilt))
 
 	m.policies(s.Policies)
-	m.sum("thresher.traces.flagged", "{trace}", "Decided traces with a peculiarity: early = decided by size, rootless = no root span came, "+
+	m.sum("thresher.traces.flagged", "{trace}", "Decided traces with a peculiarity: early = decided by size, evicted = decided before their time for lack of memory, rootless = no root span came, "+
 		"spilled = read again from the log, lost = could not be read again, rescued = dropped, and kept since a late span that a policy of rescue_on matched, "+
 		"unsure = kept because it may be the rest of a trace whose decision nobody remembers.",
-		num(l.EarlyTraces, "flag", "early"), num(l.RootlessTraces, "flag", "rootless"), num(l.SpilledTraces, "flag", "spilled"),
+		num(l.EarlyTraces, "flag", "early"), num(l.EvictedTraces, "flag", "evicted"), num(l.RootlessTraces, "flag", "rootless"), num(l.SpilledTraces, "flag", "spilled"),
 		num(l.LostTraces, "flag", "lost"), num(l.RescuedTraces, "flag", "rescued"), num(l.UnsureTraces, "flag", "unsure"))
 	m.sum("thresher.decisions.forgotten", "{trace}", "Decisions forgotten before their time for lack of room: their late spans are decided alone.", num(l.Forgotten))
+	m.sum("thresher.late.span.ids.forgotten", "{trace}", "Kept traces whose span IDs were forgotten for lack of room: late spans that come twice are delivered twice.", num(l.ForgottenIDs))
 	m.sum("thresher.deliveries.recognised", "{delivery}", "Deliveries decided again after a restart and known to have arrived before it.", num(l.Redelivered))
 	m.sum("thresher.records.damaged", "{record}", "Log records that could not be decoded; see the rejected topic.", num(l.DamagedRecords))
 	m.sum("thresher.received", "By", "Span bytes read from the log.", num(l.BytesIn))
@@ -72,7 +73,8 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 
 	m.gauge("thresher.traces.open", "{trace}", "Traces that are not decided yet.", num(uint64(s.OpenTraces)))
 	m.gauge("thresher.buffered", "By", "Memory of the spans of open traces.", num(uint64(s.Buffered)))
-	m.gauge("thresher.memory", "By", "Memory that the process has from the operating system.", num(s.Memory))
+	m.gauge("thresher.memory.total", "By", "Memory that the process has from the operating system.", num(s.Memory))
+	m.memory(s.Places)
 	m.gauge("thresher.ready", "", "1 if /readyz says so.", num(bit(s.Ready)))
 	m.ages(views)
 

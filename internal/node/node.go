@@ -94,7 +94,6 @@ func New(cfg *config.Config, opts Options) (*Node, error) {
 		cfg: cfg, opts: opts, log: opts.Logger, started: time.Now(),
 		budget:   shareMemory(int64(cfg.Node.MemoryLimit)),
 		slabs:    &offheap.Slabs{},
-		readers:  make(chan struct{}, 8),
 		stopping: make(chan struct{}),
 		runners:  map[int32]*runner{},
 	}
@@ -112,12 +111,13 @@ func New(cfg *config.Config, opts Options) (*Node, error) {
 		Seed:           buffer.Seed{binary.LittleEndian.Uint64(seed[:8]), binary.LittleEndian.Uint64(seed[8:])},
 		Slabs:          n.slabs,
 		LateWindow:     cfg.Sampling.LateWindow.Milliseconds(),
-		BufferBytes:    int(n.budget.buffer / partitions),
-		Decisions:      int(n.budget.limit / 8 / partitions / decisionBytes),
 		DeliverDropped: len(cfg.Routes.Dropped) > 0,
 		// Below what a Kafka broker takes as one message unless it is told otherwise, with room for headers.
 		MaxPayload: 768 << 10,
 	}
+	n.budget.bound(&n.limits, partitions)
+	n.budget.boundReading(cfg)
+	n.readers = make(chan struct{}, n.budget.readers())
 	if _, err := sampler.New(n.limits, n.settings); err != nil {
 		return nil, err
 	}
@@ -132,9 +132,6 @@ func New(cfg *config.Config, opts Options) (*Node, error) {
 	n.commits = &commits{store: n.checkpoints, log: n.log, waiting: map[int32]kafka.Committed{}}
 	return n, nil
 }
-
-// decisionBytes is about what a remembered decision costs.
-const decisionBytes = 80
 
 // Run works until ctx ends and then drains, which takes less than five seconds. It returns nil if that is why it
 // ended. Parts start downstream first and stop upstream first, so that nothing is ever handed to a part that is not there.

@@ -59,10 +59,11 @@ type runner struct {
 	jumps      uint64 // in time, as last seen
 	committed  int64
 
-	wanted   []sampler.Delivery // spilled traces that are to be read again
-	fetching int                // goroutines that read one
-	gathered chan gathered
-	reading  sync.WaitGroup // for them
+	wanted        []sampler.Delivery // spilled traces that are to be read again
+	wantedOffsets int                // of these
+	fetching      int                // goroutines that read one
+	gathered      chan gathered
+	reading       sync.WaitGroup // for them
 
 	view atomic.Pointer[view]
 }
@@ -133,13 +134,13 @@ func (r *runner) run(ctx, finish context.Context) {
 	r.claim()
 	for {
 		r.publish()
-		feed, room := r.feed.Ready(), (<-chan struct{})(nil)
-		if full := r.n.delivery.Full(); full || len(r.wanted) > mostWanted {
+		feed, room, gathered := r.feed.Ready(), (<-chan struct{})(nil), (<-chan gathered)(r.gathered)
+		if r.mustWait() {
 			// Nothing more is read until the backends have taken something, or what was kept has been read again; time stands
 			// still for this partition, and nothing is lost or decided early.
 			feed = nil
-			if full {
-				room = r.n.delivery.Ready()
+			if r.n.delivery.Full() {
+				room, gathered = r.n.delivery.Ready(), nil
 			}
 		} else if r.batch != nil {
 			r.apply(ctx)
@@ -168,7 +169,7 @@ func (r *runner) run(ctx, finish context.Context) {
 		case <-room:
 		case <-r.acks.ready:
 			r.drainAcks()
-		case g := <-r.gathered:
+		case g := <-gathered:
 			r.submitGathered(g)
 		case s := <-r.savedAcked:
 			r.checkpointStored(s)
@@ -212,7 +213,7 @@ func (r *runner) apply(ctx context.Context) {
 		for r.machine.Fire(sampler.Offset(rec.Offset), rec.Timestamp, submitBytes) {
 			r.carryOut()
 			r.submit()
-			if r.n.delivery.Full() {
+			if r.mustWait() {
 				return // the record is applied when there is room
 			}
 		}
@@ -224,9 +225,10 @@ func (r *runner) apply(ctx context.Context) {
 		r.carryOut()
 		if r.itemSize >= submitBytes {
 			r.submit()
-			if r.n.delivery.Full() || len(r.wanted) > mostWanted {
-				return
-			}
+		}
+		if r.mustWait() {
+			r.submit() // or what is to be waited for never comes
+			return
 		}
 	}
 	r.submit()
@@ -234,6 +236,11 @@ func (r *runner) apply(ctx context.Context) {
 	r.batch = nil
 	// There may be more in the feed, and its signal has been used up.
 	r.take(ctx)
+}
+
+// mustWait reports whether nothing more may be read for now.
+func (r *runner) mustWait() bool {
+	return r.n.delivery.Full() || r.wantsMuch() || r.machine.Full()
 }
 
 // carryOut takes over what the machine wants done.
@@ -358,7 +365,7 @@ func (r *runner) gap(ctx context.Context, g *kafka.Gap) {
 	r.reader.Unassign(r.partition)
 	r.drainAcks()
 	clear(r.items)
-	r.items, r.itemSize, r.batch, r.wanted = r.items[:0], 0, nil, nil
+	r.items, r.itemSize, r.batch, r.wanted, r.wantedOffsets = r.items[:0], 0, nil, nil, 0
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := r.restart(ctx, g.To)
 		if err == nil || ctx.Err() != nil {
@@ -404,11 +411,10 @@ func (r *runner) checkpoint(last bool) {
 	if r.saving || r.machine.Rebuilding() {
 		return
 	}
-	c := r.machine.Checkpoint()
-	if !last && !mayStore(sizeOf(c), time.Since(r.begun)) {
+	if !last && !mayStore(r.machine.CheckpointSize(), time.Since(r.begun)) {
 		return
 	}
-	r.store(c)
+	r.store(r.machine.Checkpoint())
 }
 
 func (r *runner) store(c *sampler.Checkpoint) {
@@ -490,7 +496,7 @@ func (r *runner) publish() {
 		no: r.partition, next: r.machine.Next(), resume: r.machine.Resume(), committed: r.committed,
 		end: r.end, readAt: r.readAt, oldest: r.oldest(), time: t, ahead: time.Duration(r.machine.Ahead()) * time.Millisecond,
 		stats: r.machine.Stats(), lost: r.lost,
-		savedAt: r.savedAt, building: r.machine.Rebuilding(), held: r.n.delivery.Full(),
+		savedAt: r.savedAt, building: r.machine.Rebuilding(), held: r.n.delivery.Full() || r.machine.Full(),
 	})
 }
 

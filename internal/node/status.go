@@ -29,6 +29,7 @@ type Ledger struct {
 	DroppedTraces  uint64 `json:"dropped_traces"`
 	EarlyTraces    uint64 `json:"early_traces"`
 	RootlessTraces uint64 `json:"rootless_traces"`
+	EvictedTraces  uint64 `json:"evicted_traces"`
 	SpilledTraces  uint64 `json:"spilled_traces"`
 	RescuedTraces  uint64 `json:"rescued_traces"`
 	LostTraces     uint64 `json:"lost_traces"`
@@ -38,6 +39,7 @@ type Ledger struct {
 	Rebuilt        uint64 `json:"rebuilt_spans"`
 	Redelivered    uint64 `json:"already_delivered"`
 	Forgotten      uint64 `json:"forgotten_decisions"`
+	ForgottenIDs   uint64 `json:"forgotten_span_ids"`
 	DamagedRecords uint64 `json:"damaged_records"`
 	BytesIn        uint64 `json:"bytes_in"`
 	BytesKept      uint64 `json:"bytes_kept"`
@@ -61,12 +63,14 @@ func (l *Ledger) add(s *sampler.Stats) {
 	l.DroppedTraces += s.DroppedTraces
 	l.EarlyTraces += s.EarlyTraces
 	l.RootlessTraces += s.RootlessTraces
+	l.EvictedTraces += s.EvictedTraces
 	l.SpilledTraces += s.SpilledTraces
 	l.RescuedTraces += s.RescuedTraces
 	l.UnsureTraces += s.UnsureTraces
 	l.Rebuilt += s.Rebuilt
 	l.Redelivered += s.Redelivered
 	l.Forgotten += s.Forgotten
+	l.ForgottenIDs += s.ForgottenIDs
 	l.DamagedRecords += s.DamagedRecords
 	l.BytesIn += s.BytesIn
 	l.BytesKept += s.BytesKept
@@ -145,6 +149,7 @@ type Status struct {
 	OpenTraces     int                      `json:"open_traces"`
 	Buffered       int                      `json:"buffered_bytes"`
 	Memory         uint64                   `json:"memory_bytes"`
+	Places         []Place                  `json:"memory_places"`
 	Receivers      map[string]receive.Stats `json:"receivers"`
 	Exporters      []export.ExporterStats   `json:"exporters"`
 	Kafka          kafka.Stats              `json:"kafka"`
@@ -168,7 +173,8 @@ func (n *Node) Status() Status {
 	}
 	var late missed
 	now, ends := time.Now(), n.ends.Load()
-	for _, v := range n.views() {
+	views := n.views()
+	for _, v := range views {
 		s.Ledger.add(&v.stats)
 		s.Ledger.LostTraces += v.lost
 		late.add(&v.stats)
@@ -203,5 +209,6 @@ func (n *Node) Status() Status {
 	}
 	s.Kafka = n.client.Stats()
 	s.Forgetful = n.forgot.Load()
+	s.Places = n.machinePlaces(views)
 	return s
 }

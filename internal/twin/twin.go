@@ -21,7 +21,10 @@ type Rules struct {
 	AfterRootMs    int64  // 0: a root span changes nothing
 	LateWindowMs   int64  // how long after its latest span the decision about a trace holds
 	MaxTraceBytes  uint64 // of Span messages; 0: no limit
-	Decide         Decider
+	// MaxOpen is what undecided traces may cost together, TraceCost each and SpanCost a span; beyond it the oldest are decided
+	// early, all of a record together, until the rest cost an eighth less. 0: no limit.
+	MaxOpen, TraceCost, SpanCost int
+	Decide                       Decider
 }
 
 // A Decider decides a trace by its spans and names the policy that decided, "" if none did.
@@ -46,7 +49,7 @@ type Trace struct {
 	FirstOffset int64
 	Decided     bool
 	Keep        bool
-	Early       bool // decided by size, before its deadline
+	Early       bool // decided by size or for lack of memory, before its deadline
 	Policy      string
 	Spans       []SpanKey // that were decided together: delivered if Keep
 	Late        []SpanKey // that followed the decision: delivered if Keep
@@ -182,11 +185,35 @@ func (t *Twin) Apply(r Record) {
 		for _, ss := range rs.ScopeSpans().All() {
 			for _, s := range ss.Spans().All() {
 				t.span(r.Offset, Span{rs.Resource().Attributes(), s}, sizes[0])
+				t.evict()
 				sizes = sizes[1:]
 			}
 		}
 	}
 }
+
+// evict decides the oldest traces if all that are undecided cost too much.
+func (t *Twin) evict() {
+	cost := 0
+	for _, tr := range t.open {
+		cost += t.cost(tr)
+	}
+	if t.rules.MaxOpen == 0 || cost <= t.rules.MaxOpen {
+		return
+	}
+	for left, last := t.rules.MaxOpen-t.rules.MaxOpen/8, int64(-1); len(t.open) > 0; t.open = t.open[1:] {
+		tr := t.open[0]
+		if cost <= left && tr.FirstOffset != last {
+			return
+		}
+		cost -= t.cost(tr)
+		last = tr.FirstOffset
+		tr.Early = true
+		t.decide(tr)
+	}
+}
+
+func (t *Twin) cost(tr *Trace) int { return t.rules.TraceCost + len(tr.Spans)*t.rules.SpanCost }
 
 func (t *Twin) span(offset int64, s Span, size int) {
 	ledger := &t.out.Ledger

@@ -126,6 +126,11 @@ func (a *Assembler) AppendTo(dst []byte, h Headers) []byte {
 	return dst
 }
 
+// Held returns about the bytes that are kept for the next use.
+func (a *Assembler) Held() int {
+	return cap(a.pieces)*32 + cap(a.scopes)*56 + cap(a.outer)*48 + cap(a.buf) + a.groups.held() + a.resources.held()
+}
+
 // Reset forgets the spans added.
 func (a *Assembler) Reset() {
 	a.groups.reset()

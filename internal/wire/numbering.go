@@ -67,3 +67,6 @@ func (m *numbering) reset() {
 	}
 	m.keys, m.at = m.keys[:0], m.at[:0]
 }
+
+// held returns the bytes taken from the heap.
+func (m *numbering) held() int { return cap(m.keys)*8 + cap(m.at)*4 + cap(m.slots)*4 }
