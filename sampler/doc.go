@@ -32,7 +32,7 @@
 // # Life of a trace
 //
 // The first span opens it, with a deadline DecisionWait later. A root span brings the deadline forward to RootWait from then. At
-// the deadline, or when it exceeds MaxTraceBytes, it is decided by the policy set it began under. The decision is remembered
+// the deadline, or when it exceeds MaxTraceBytes, or when it is the oldest and there is no room, it is decided by the policy set it began under. The decision is remembered
 // until LateWindow has passed without a span of the trace: spans that come within it follow the decision, spans that come after
 // it begin a new trace.
 //
@@ -43,6 +43,8 @@
 // trace began after the beginning of the reading, all spans that decided it are read again. If it began before, it has lived
 // longer than DecisionWait, was decided before the checkpoint, and is in Checkpoint.Long. What began before R is settled and is
 // only rebuilt; what began at R or later is decided again and delivered, unless Checkpoint.Delivered has it.
+//
+// Traces that were decided early for lack of memory are so again at the same places, which the checkpoint has: see Eviction.
 //
 // Policies that depend on other traces depend on all earlier decisions. The checkpoint has what they knew at an earlier time,
 // reading begins two waits before that, and every decision due later is made again, with the same traces in competition: see
