@@ -127,6 +127,7 @@ func TestOneTraceIsBounded(t *testing.T) {
 		acknowledge(m)
 		b := m.Stats().Memory
 		require.Less(t, b.Total(), 8<<20, "%+v", b)
+		require.Less(t, b.Scratch, 2<<20)
 	}
 	require.EqualValues(t, 1, m.Stats().EvictedTraces)
 	require.EqualValues(t, 200_000, m.Stats().Kept+m.Stats().LateKept)
@@ -364,4 +365,65 @@ func TestCheckpointOfManyLongTraces(t *testing.T) {
 	require.NoError(t, err)
 	require.InDelta(t, len(b), m.CheckpointSize(), float64(len(b))/2, "a kept one takes more than a dropped one")
 	require.Zero(t, testing.AllocsPerRun(1, func() { m.CheckpointSize() }))
+}
+
+// TestOneRecordHandsOutLittle: a resource of 100 kB in front of late spans of a thousand traces is not copied a thousand times at once.
+func TestOneRecordHandsOutLittle(t *testing.T) {
+	h := &hostile{t: t}
+	const traces = 1000
+	limits := Limits{LateWindow: 30_000, BufferBytes: 4 << 20, MaxPayload: 256 << 10}
+	m := machineFor(t, limits, everything, 1000)
+	first := h.traces(traces)
+	require.NoError(t, m.Record(0, 1_000_000, first))
+	until(m, 1_002_000)
+	require.Len(t, m.Effects().Deliveries, traces)
+	acknowledge(m)
+
+	h.n = 0 // the same traces
+	late := h.request(1, func(_ int, rs ptrace.ResourceSpans) {
+		rs.Resource().Attributes().PutStr("large", fmt.Sprintf("%0100000d", 1))
+		ss := rs.ScopeSpans().AppendEmpty().Spans()
+		for i := range 3 * traces { // each trace has one that came before, and two of which the second is the first again
+			s := ss.AppendEmpty()
+			if i%traces == 0 {
+				h.n = 0
+			}
+			var id pcommon.TraceID
+			h.id(id[:])
+			s.SetTraceID(id)
+			s.SetSpanID(pcommon.SpanID{byte(1 + (i/traces+1)/2)})
+		}
+	})
+	require.NoError(t, m.Record(1, 1_003_000, late))
+	ds := m.Effects().Deliveries
+	require.Len(t, ds, traces)
+	bytes, again := 0, 0
+	log := []logRecord{{1_000_000, first}, {1_003_000, late}}
+	for i := range ds {
+		require.True(t, ds[i].Late)
+		bytes += len(ds[i].Payload)
+		payloads := [][]byte{ds[i].Payload}
+		if ds[i].Offsets != nil {
+			again++
+			payloads = readAgain(t, m, &ds[i], limits.MaxPayload, log)
+		}
+		require.Len(t, payloads, 1)
+		require.Equal(t, []string{"0200000000000000 server=false"}, spanKeys(t, payloads[0]))
+		m.Ack(ds[i].Seq)
+	}
+	require.Less(t, bytes, 1<<20)
+	require.Greater(t, again, traces*9/10)
+	require.EqualValues(t, 2, m.Resume())
+}
+
+// TestGiantTraceIsHandedOutByReference: though it was not over budget.
+func TestGiantTraceIsHandedOutByReference(t *testing.T) {
+	h := &hostile{t: t}
+	m := machineFor(t, Limits{LateWindow: 30_000, BufferBytes: 4 << 20, MaxPayload: 256 << 10}, everything, 1000)
+	require.NoError(t, m.Record(0, 1_000_000, h.spans(pcommon.TraceID{1}, 400, fmt.Sprintf("%01000d", 1))))
+	require.NoError(t, m.Record(1, 1_000_001, h.spans(pcommon.TraceID{2}, 1000, fmt.Sprintf("%01000d", 1))))
+	until(m, 1_002_000)
+	ds := m.Effects().Deliveries
+	require.Nil(t, ds[0].Offsets)
+	require.Equal(t, []Offset{1}, ds[len(ds)-1].Offsets)
 }

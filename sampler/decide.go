@@ -206,6 +206,9 @@ func (m *Machine) deliver(t *buffer.Trace, s *policySet, policy uint32, competed
 	if d.Kept {
 		d.mark = newMarker(s.Marks, &d, t)
 	}
+	if !t.Spilled && m.handsMuch(t.Stored) {
+		m.spill(t)
+	}
 	if t.Spilled {
 		m.queue.wait(t.Seq, 1)
 		d.Spans, d.Offsets, d.keys = int(t.Spans), m.offsets(t), s.Plan.Keys()
@@ -232,15 +235,33 @@ func (m *Machine) deliverLate(g *gathered) {
 		if d.Kept {
 			d.mark = newMarker(m.active.Marks, &d, nil)
 		}
-		m.emit(d, m.payloads(g.chain, d.mark))
+		if m.handsMuch(g.stored) {
+			m.queue.wait(seq, 1)
+			d.Spans, d.Offsets, d.picks = g.spans, []Offset{m.rec.offset}, m.picks(g.chain)
+			m.fx.Deliveries = append(m.fx.Deliveries, d)
+		} else {
+			m.emit(d, m.payloads(g.chain, d.mark))
+		}
 	}
 	m.traces.Pages.Free(&g.chain, buffer.PagesFor(g.stored))
+}
+
+// handsMuch reports whether a delivery is to be read again from the log, because with its payload too much would be handed out at once: a
+// giant trace; or traces that one record makes be decided, or has late spans for, each with a copy of a large resource.
+func (m *Machine) handsMuch(stored uint64) bool {
+	b := m.limits.BufferBytes
+	if b == 0 {
+		return false
+	}
+	most := max(m.limits.MaxPayload, b/8)
+	return m.handed > most || stored > uint64(most)
 }
 
 func (m *Machine) emit(d Delivery, parts []Part) {
 	m.queue.wait(d.Seq, len(parts))
 	for _, p := range parts {
 		d.Spans, d.Payload = p.Spans, p.Payload
+		m.handed += len(p.Payload)
 		m.fx.Deliveries = append(m.fx.Deliveries, d)
 	}
 }

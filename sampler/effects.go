@@ -39,16 +39,20 @@ type Delivery struct {
 	Spans int
 	// Payload is the resource_spans fields of an OTLP request: payloads one after the other are a valid request.
 	Payload []byte
-	// Offsets, if not nil, stands for the payload: the trace was over budget, and its spans are to be read
+	// Offsets, if not nil, stands for the payload: the trace was over budget, or is too much at once, and its spans are to be read
 	// again from these records with a Gathering.
 	Offsets []Offset
 
 	keys *wire.KeySet // of the policies that decided, for a Gathering
-	mark *marker      // what a Gathering writes on the spans, nil: nothing
+	// picks, if not nil, are the numbers of the spans in the only record of Offsets: not all that it has of the trace are late, or new.
+	picks []uint32
+	mark  *marker // what a Gathering writes on the spans, nil: nothing
 }
 
 // size is about what the delivery takes until it is handed over.
-func (d *Delivery) size() int { return deliveryBytes + len(d.Payload) + 8*len(d.Offsets) }
+func (d *Delivery) size() int {
+	return deliveryBytes + len(d.Payload) + 8*len(d.Offsets) + 4*len(d.picks)
+}
 
 // Invalid are spans without valid IDs, or damaged inside, from one record.
 type Invalid struct {

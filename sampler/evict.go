@@ -43,10 +43,9 @@ type evictions struct {
 // those that are left out, a restart decides some settled traces otherwise, so that late spans of them go another way.
 const mostEvictions = 20_000
 
-// What an open trace counts. The map, the deadlines and the queue take 400 to 550 bytes a trace, and a spilled one that has spans in
-// several records a page. A span ID is a word in a table that is between three eighths and three quarters full.
+// What an open trace counts. The map, the deadlines and the queue take 400 to 550 bytes a trace. A span ID is a word in a table that is between three eighths and three quarters full.
 const (
-	openCost = 640
+	openCost = 512
 	spanCost = 24
 )
 

@@ -18,11 +18,13 @@ type Part struct {
 type Gathering struct {
 	id      wire.TraceID
 	keys    *wire.KeySet
+	picks   []uint32 // nil: all spans of the trace
 	mark    *marker
 	want    int
 	largest int
 	scratch wire.Scratch
 
+	no, found       int // spans so far: of all traces, and taken
 	seen            map[uint64]struct{}
 	span            wire.Span
 	resource, scope []byte
@@ -42,7 +44,7 @@ func NewGathering(d *Delivery, maxPayload int) *Gathering {
 	if maxPayload == 0 {
 		maxPayload = defaultMaxPayload
 	}
-	return &Gathering{id: d.TraceID, keys: d.keys, mark: d.mark, want: d.Spans, largest: maxPayload, seen: map[uint64]struct{}{}}
+	return &Gathering{id: d.TraceID, keys: d.keys, picks: d.picks, mark: d.mark, want: d.Spans, largest: maxPayload, seen: map[uint64]struct{}{}}
 }
 
 // Add takes the next record and returns the parts that are complete with it. The error says that it cannot be decoded, which it
@@ -60,7 +62,7 @@ func (g *Gathering) End() (last []Part, whole bool) {
 	if g.part.asm.Len() > 0 {
 		last = append(last, g.part.take())
 	}
-	return last, len(g.seen) == g.want
+	return last, g.found == g.want
 }
 
 func (p *part) add(resource, scope, span []byte) {
@@ -88,17 +90,17 @@ func (g *gatherer) Scope(h []byte) error {
 }
 
 // Span takes the same spans as record.add did: those that can be scanned for the keys of the policies of then, each once, and
-// no more than there were when the trace was decided.
+// no more than there were when the trace was decided. Late spans are picked by their numbers.
 func (g *gatherer) Span(raw []byte) error {
-	sound := wire.ScanSpan(raw, g.keys, &g.span) == nil
-	if !sound || g.span.TraceID != g.id || len(g.seen) == g.want {
+	no := g.no
+	g.no++
+	if g.found == g.want || g.picks != nil && int(g.picks[g.found]) != no {
 		return nil
 	}
-	k := spanKey(&g.span)
-	if _, ok := g.seen[k]; ok {
+	if g.picks == nil && !g.isNew(raw) {
 		return nil
 	}
-	g.seen[k] = struct{}{}
+	g.found++
 	var edited []byte
 	span := raw
 	if g.mark != nil {
@@ -112,6 +114,17 @@ func (g *gatherer) Span(raw []byte) error {
 	}
 	g.part.add(g.resource, g.scope, span)
 	return nil
+}
+
+// isNew reports whether a span is of the trace and has not come before.
+func (g *gatherer) isNew(raw []byte) bool {
+	if wire.ScanSpan(raw, g.keys, &g.span) != nil || g.span.TraceID != g.id {
+		return false
+	}
+	k := spanKey(&g.span)
+	_, seen := g.seen[k]
+	g.seen[k] = struct{}{}
+	return !seen
 }
 
 // headerList holds distinct headers and gives them by number.

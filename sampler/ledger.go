@@ -30,7 +30,7 @@ func (m *Machine) held() Memory {
 
 // The sizes of what there is much of.
 const (
-	deliveryBytes   = 216
+	deliveryBytes   = 240
 	gatheredBytes   = 72
 	competitorBytes = 144 // a policies.Trace
 	ghostBytes      = 56

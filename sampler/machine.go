@@ -54,6 +54,7 @@ type Machine struct {
 	stats    Stats
 	policyNo map[string]uint32 // index into stats.Policies; 0 is "no policy"
 	fx       Effects
+	handed   int // bytes of payload in fx
 
 	rec     record
 	due     []buffer.Ref // of one deadline
@@ -169,6 +170,7 @@ func (m *Machine) Effects() *Effects { return &m.fx }
 func (m *Machine) Clear() {
 	clear(m.fx.Deliveries)
 	clear(m.fx.Invalid)
+	m.handed = 0
 	m.fx.Deliveries, m.fx.Invalid = m.fx.Deliveries[:0], m.fx.Invalid[:0]
 }
 

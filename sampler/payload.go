@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"thresher/buffer"
+	"thresher/internal/wire"
 )
 
 // store keeps the current span for delivery: the span itself, or where to find it if the trace was over budget.
@@ -75,10 +76,22 @@ func (m *Machine) offsets(t *buffer.Trace) []Offset {
 	return offs
 }
 
+// picks returns the numbers in their record of gathered spans.
+func (m *Machine) picks(c buffer.Chain) (list []uint32) {
+	m.bytes = m.traces.Pages.AppendTo(m.bytes[:0], c)
+	for b := m.bytes; len(b) > 0; {
+		var p piece
+		p, b = nextPiece(b)
+		list = append(list, uint32(p.distance))
+	}
+	m.shrink()
+	return list
+}
+
 // piece is a stored span.
 type piece struct {
 	resource, scope uint32
-	distance        uint64
+	distance        uint64 // of its record from the first of the trace; of gathered spans, the number in the record
 	span            []byte
 }
 
@@ -125,13 +138,16 @@ func (m *Machine) assemble() Part {
 	return Part{n, m.asm.AppendTo(nil, m.traces.Headers)}
 }
 
-// shrink gives scratch space back that a giant trace needed.
+// shrink gives scratch space back that a giant trace needed: each partition has its own.
 func (m *Machine) shrink() {
-	const most = 4 << 20
+	const most = 256 << 10
 	if cap(m.bytes) > most {
 		m.bytes = nil
 	}
 	if cap(m.marked) > most {
 		m.marked = nil
+	}
+	if m.asm.Held() > most {
+		m.asm = wire.Assembler{}
 	}
 }

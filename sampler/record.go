@@ -386,9 +386,10 @@ func (r *record) reject(raw []byte, reason error) {
 	r.gather(&r.invalid, raw)
 }
 
+// gather stores the current span with its number in the record.
 func (r *record) gather(g *gathered, raw []byte) {
 	g.spans++
-	g.stored += r.append(&g.chain, 0, raw)
+	g.stored += r.append(&g.chain, uint64(r.no), raw)
 }
 
 // end hands out what was gathered.

@@ -34,7 +34,9 @@ func shareMemory(configured int64) budget {
 	// garbage has come together.
 	b := budget{limit: limit}
 	b.buffer, b.delivery = b.share(payloadShare), b.share(deliveryShare)
-	debug.SetMemoryLimit(limit - b.buffer)
+	// What is neither: the program itself, stacks of the operating system, its buffers.
+	other := min(limit/8, 64<<20)
+	debug.SetMemoryLimit(limit - b.buffer - other)
 	return b
 }
 
