@@ -199,7 +199,9 @@ func (q *settlement) set(seq uint64, s itemState) {
 			q.compact(b)
 		}
 	}
-	q.advance()
+	if seq == q.next || seq == q.first || q.next == q.end { // else something before it holds both
+		q.advance()
+	}
 }
 
 func (q *settlement) advance() {
