@@ -11,6 +11,9 @@
 //
 // What bytes_limiting counts of a trace is found out to the byte, also for requests in encodings that nobody writes.
 //
+// It also runs the Collector's kafkaexporter, as docs/kafka.md configures it, and compares in which partitions it puts traces with
+// wire.Partition: the program exporter, a module of its own for the same reason as the peer.
+//
 // The tests are all there is:
 //
 //	cd internal/conformance && go test ./...

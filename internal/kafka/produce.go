@@ -15,8 +15,9 @@ const (
 	// FormatHeader is the header of each record of the spans topic; its value is FormatVersion. A record without it is
 	// somebody else's OTLP, in which a trace ID may be anywhere.
 	FormatHeader = "thresher-format"
-	// FormatVersion 1: an OTLP ExportTraceServiceRequest (= TracesData) whose traces all belong to the partition.
-	FormatVersion = "1"
+	// FormatVersion 2: an OTLP ExportTraceServiceRequest (= TracesData) whose traces all belong to the partition, by wire.Partition.
+	// Version 1 was the same by another function.
+	FormatVersion = "2"
 )
 
 // A Producer writes records to the spans topic: acknowledged by all in-sync replicas, without duplicates of its own

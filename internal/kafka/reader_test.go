@@ -42,7 +42,7 @@ func TestReadInOrderFromAnyOffset(t *testing.T) {
 	b := nextBatch(t, f)
 	require.EqualValues(t, 97, b.Records[0].Offset)
 	require.EqualValues(t, 100, b.HighWatermark)
-	require.Equal(t, []Header{{FormatHeader, []byte("1")}}, b.Records[0].Headers)
+	require.Equal(t, []Header{{FormatHeader, []byte(FormatVersion)}}, b.Records[0].Headers)
 	require.GreaterOrEqual(t, b.Records[0].Timestamp, before)
 	require.EqualValues(t, 103, c.Stats().ConsumedRecords)
 	require.EqualValues(t, 1, c.Stats().AssignedPartitions)

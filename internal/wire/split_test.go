@@ -7,37 +7,6 @@ import (
 	"testing"
 )
 
-// The layout of the log: these numbers must never change.
-func TestPartitionNeverChanges(t *testing.T) {
-	ids := []TraceID{
-		{},
-		{15: 1},
-		{0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3, 0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e, 0x47, 0x36},
-		TraceID([]byte("tttttttttttttttt")),
-	}
-	want := [][3]int{{0, 50, 434}, {0, 7, 575}, {0, 54, 582}, {0, 50, 210}}
-	for i, id := range ids {
-		for j, n := range []int{1, 64, 1000} {
-			if got := Partition(id, n); got != want[i][j] {
-				t.Errorf("Partition(%x, %d) is %d, want %d", id, n, got, want[i][j])
-			}
-		}
-	}
-}
-
-func TestPartitionsAreEven(t *testing.T) {
-	var count [64]int
-	const n = 64_000
-	for i := range n {
-		count[Partition(sampleTraceID(i), 64)]++
-	}
-	for p, c := range count {
-		if c < 850 || c > 1150 {
-			t.Errorf("partition %d has %d of %d traces", p, c, n)
-		}
-	}
-}
-
 func TestSplitSample(t *testing.T) {
 	req := marshal(t, sampleTraces(300, 7, 3, 2))
 	for _, b := range [][]byte{req, forward(t, req, shapeTracesData)} {
