@@ -35,13 +35,14 @@ type Trace struct {
 	Shaped  uint32 // bytes in Shape
 	IDs     IDSet
 
-	HasRoot  bool
-	HasRV    bool // Randomness is from a tracestate
-	Explicit bool // a tracestate has a randomness or a threshold
-	Early    bool // it is too large to wait any longer
-	Evicted  bool // there is no room for it to wait any longer
-	Rebuilt  bool // settled before the restart: decided again, not delivered again
-	Spilled  bool // Payload holds the offsets of the records with its spans, not the spans
+	HasRoot   bool
+	HasRV     bool // Randomness is from a tracestate
+	Explicit  bool // a tracestate has a randomness or a threshold
+	Early     bool // it is too large to wait any longer
+	Evicted   bool // there is no room for it to wait any longer
+	Misplaced bool // it belongs to another partition
+	Rebuilt   bool // settled before the restart: decided again, not delivered again
+	Spilled   bool // Payload holds the offsets of the records with its spans, not the spans
 }
 
 // Decided is the memory of a decision.

@@ -11,7 +11,7 @@ import (
 // check panics when the machine contradicts itself. The expensive part runs every hundredth time.
 func (m *Machine) check() {
 	st := &m.stats
-	if sum := st.Kept + st.Dropped + st.LateKept + st.LateDropped + st.Duplicate + st.Invalid + st.InFlight; st.Received != sum {
+	if sum := st.Kept + st.Dropped + st.LateKept + st.LateDropped + st.Duplicate + st.Invalid + st.Moved + st.InFlight; st.Received != sum {
 		panic(fmt.Sprintf("ledger: received %d, accounted for %d: %+v", st.Received, sum, *st))
 	}
 	r, _ := m.resume()

@@ -65,11 +65,12 @@ type DeliveredKey struct {
 // DeliveryKind tells the deliveries of one trace and record apart.
 type DeliveryKind uint8
 
+// The kinds of deliveries.
 const (
 	Decided     DeliveryKind = iota // a trace, when it is decided
 	LateDropped                     // late spans of a dropped trace
 	LateKept                        // late spans of a kept trace
-	kinds
+	MovedAway                       // spans of a trace that belongs to another partition
 )
 
 func (k DeliveredKey) compare(o DeliveredKey) int {
@@ -190,11 +191,7 @@ func (c *Checkpoint) UnmarshalBinary(b []byte) error {
 	}
 	for n := d.count(17); n > 0; n-- {
 		v := d.uvarint()
-		k := DeliveredKey{Offset(c.Resume) + Offset(v>>2), d.id(), DeliveryKind(v & 3)}
-		if k.Kind >= kinds {
-			d.bad = true
-		}
-		c.Delivered = append(c.Delivered, k)
+		c.Delivered = append(c.Delivered, DeliveredKey{Offset(c.Resume) + Offset(v>>2), d.id(), DeliveryKind(v & 3)})
 	}
 	for n := d.count(18); n > 0; n-- {
 		l := LongTrace{ID: d.id()}

@@ -10,6 +10,8 @@
 //     whatever the clocks say, however often the machine is stopped, restored from a checkpoint and fed the log again.
 //   - Nothing is settled early. Resume never passes a trace that is undecided, or kept and not acknowledged.
 //   - The ledger balances after every input (see Stats).
+//   - A trace that belongs to another partition is found out when it is opened, and told; or it is not opened, and its spans are moved
+//     there (Effects.Moves), each once, and settled when they have arrived.
 //
 // The machine is pure. It has no goroutine, clock, I/O, randomness or logging, and its behaviour does not depend on map order
 // or addresses. Time is the time of the log. One goroutine owns a machine; in production that is the partition runner of

@@ -13,6 +13,9 @@ type Effects struct {
 	Deliveries []Delivery
 	// Invalid are spans that can be no part of a trace. They are settled: to report them is best effort.
 	Invalid []Invalid
+	// Moves are spans of traces that belong to other partitions, and are to be written there, if Limits.MoveMisplaced. They are settled
+	// by Machine.Ack as deliveries are.
+	Moves []Move
 }
 
 // A Delivery is a decided trace, or late spans of one, or a part of these.

@@ -51,6 +51,8 @@ type Machine struct {
 	}
 	trimmed int64
 
+	misplaced Misplaced // the latest that was not told
+
 	stats    Stats
 	policyNo map[string]uint32 // index into stats.Policies; 0 is "no policy"
 	fx       Effects
@@ -171,7 +173,8 @@ func (m *Machine) Clear() {
 	clear(m.fx.Deliveries)
 	clear(m.fx.Invalid)
 	m.handed = 0
-	m.fx.Deliveries, m.fx.Invalid = m.fx.Deliveries[:0], m.fx.Invalid[:0]
+	clear(m.fx.Moves)
+	m.fx.Deliveries, m.fx.Invalid, m.fx.Moves = m.fx.Deliveries[:0], m.fx.Invalid[:0], m.fx.Moves[:0]
 }
 
 // Next returns the place behind the last record.

@@ -38,9 +38,14 @@ type record struct {
 	late    []gathered
 	invalid gathered
 	reason  error
+
+	moved  bool // a machine of another partition has moved the record here
+	astray bool // the trace that the current span begins belongs to another partition
+	moves  []gathered
+	moveOf map[wire.TraceID]int // index into moves
 }
 
-// gathered are spans of one record that leave it together: late spans of a trace, or invalid ones.
+// gathered are spans of one record that leave it together: late or misplaced spans of a trace, or invalid ones.
 type gathered struct {
 	ref     buffer.Ref // the decision that the late spans follow
 	id      wire.TraceID
@@ -48,6 +53,7 @@ type gathered struct {
 	rescued bool
 	policy  uint32
 	share   float64
+	to      int // the partition where misplaced ones belong
 	spans   int
 	stored  uint64
 	chain   buffer.Chain
@@ -159,6 +165,9 @@ func (r *record) apply(raw []byte) {
 	}
 	var t *buffer.Trace
 	if openRef == 0 {
+		if r.leaves(raw) {
+			return
+		}
 		openRef, t = r.open()
 	} else {
 		t = m.traces.Trace(openRef)
@@ -179,6 +188,7 @@ func (r *record) open() (buffer.Ref, *buffer.Trace) {
 	t.FirstTime = m.clock.now
 	t.Deadline = s.deadline(m.clock.now + s.DecisionWait)
 	t.Randomness = policies.Randomness(r.span.TraceID)
+	t.Misplaced = r.astray
 	t.Set = s.no
 	t.Matches = s.words.Alloc()
 	m.opened += s.traceCost()
@@ -194,6 +204,9 @@ func (r *record) add(ref buffer.Ref, t *buffer.Trace, raw []byte) {
 	if !t.Rebuilt {
 		count = &m.stats.Received
 		m.stats.BytesIn += uint64(len(raw))
+		if t.Misplaced {
+			m.stats.Misplaced++
+		}
 	}
 	*count++
 	s := m.sets[t.Set]
@@ -399,6 +412,7 @@ func (r *record) end() {
 	}
 	clear(r.late)
 	r.late = r.late[:0]
+	r.moveOut()
 	if g := &r.invalid; g.spans > 0 {
 		m := r.m
 		for _, p := range m.payloads(g.chain, nil) {

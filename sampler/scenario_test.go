@@ -13,9 +13,10 @@ import (
 // TestScenarios runs testdata/*: commands in, deliveries and state out. Regenerate with -rewrite, and commit only changes whose
 // cause you understand.
 //
-//	machine wait=10s root=2s late=30s [max-bytes=N] [buffer=N] [dropped] [part=N]   begin an empty log; the policies as YAML
+//	machine wait=10s root=2s late=30s [max-bytes=N] [buffer=N] [dropped] [part=N] [of=N [move]]   begin an empty log; the policies as YAML.
+//	                                                With of it is partition 0 of so many, and move moves what is misplaced
 //	policies wait=10s root=2s                       switch to other policies
-//	record at=1s                                    append a record with these spans to the log, and apply it
+//	record at=1s [moved]                            append a record with these spans to the log, and apply it
 //	bytes at=1s                                     the same with bytes, as a Go string literal
 //
 // //	ack trace...                                    acknowledge deliveries (all parts), oldest first
@@ -47,6 +48,7 @@ type scenario struct {
 	checkpoint []byte
 	pending    []Delivery
 	t          testing.TB
+	moved      map[int]bool // records that another machine has moved here
 }
 
 type logRecord struct {
@@ -58,12 +60,13 @@ func (s *scenario) run(d *datadriven.TestData) (string, error) {
 	var out strings.Builder
 	switch d.Cmd {
 	case "machine":
-		s.limits = Limits{LateWindow: ms(d, "late"), BufferBytes: number(d, "buffer"), MaxPayload: number(d, "part"), DeliverDropped: d.HasArg("dropped")}
+		s.limits = Limits{LateWindow: ms(d, "late"), BufferBytes: number(d, "buffer"), MaxPayload: number(d, "part"), DeliverDropped: d.HasArg("dropped"),
+			Partitions: number(d, "of"), MoveMisplaced: d.HasArg("move")}
 		var err error
 		if s.settings, err = settings(d); err != nil {
 			return "", err
 		}
-		s.log, s.checkpoint, s.pending = nil, nil, nil
+		s.log, s.checkpoint, s.pending, s.moved = nil, nil, nil, map[int]bool{}
 		s.m, err = New(s.limits, s.settings)
 		return "", err
 	case "policies":
@@ -84,6 +87,7 @@ func (s *scenario) run(d *datadriven.TestData) (string, error) {
 			return "", err
 		}
 		s.log = append(s.log, logRecord{ms(d, "at"), value})
+		s.moved[len(s.log)-1] = d.HasArg("moved")
 		s.apply(&out, len(s.log)-1)
 	case "tick":
 		for next := s.m.clock.known[0].stamp; next < ms(d, "at"); {
@@ -105,7 +109,7 @@ func (s *scenario) run(d *datadriven.TestData) (string, error) {
 		s.checkpoint, _ = c.MarshalBinary()
 		fmt.Fprintf(&out, "resume at %d, replay from %d, time %d\n", c.Resume, c.ReplayFrom.Offset, c.ReplayFrom.Time)
 		for _, k := range c.Delivered {
-			fmt.Fprintf(&out, "delivered %s of %d %s\n", traceName(k.ID), k.Offset, [...]string{"decided", "late dropped", "late kept"}[k.Kind])
+			fmt.Fprintf(&out, "delivered %s of %d %s\n", traceName(k.ID), k.Offset, [...]string{"decided", "late dropped", "late kept", "moved away"}[k.Kind])
 		}
 		for _, l := range c.Long {
 			fmt.Fprintf(&out, "long %s kept=%v last seen %d\n", traceName(l.ID), l.Kept, l.LastSeen)
@@ -144,7 +148,11 @@ func (s *scenario) restart(forget bool) (string, error) {
 }
 
 func (s *scenario) apply(out *strings.Builder, i int) {
-	if err := s.m.Record(Offset(i), s.log[i].at, s.log[i].value); err != nil {
+	record := s.m.Record
+	if s.moved[i] {
+		record = s.m.Moved
+	}
+	if err := record(Offset(i), s.log[i].at, s.log[i].value); err != nil {
 		fmt.Fprintf(out, "damaged record %d: %v\n", i, err)
 	}
 	s.effects(out)
@@ -179,6 +187,15 @@ func (s *scenario) effects(out *strings.Builder) {
 	}
 	for _, i := range fx.Invalid {
 		fmt.Fprintf(out, "invalid in %d: %d spans: %s\n", i.Offset, i.Spans, i.Reason)
+	}
+	for _, mv := range fx.Moves {
+		d := Delivery{Seq: mv.Seq, TraceID: mv.TraceID, Payload: mv.Payload}
+		s.pending = append(s.pending, d)
+		fmt.Fprintf(out, "move %s from %d to partition %d:", traceName(mv.TraceID), mv.Offset, mv.Partition)
+		s.spans(out, d)
+	}
+	if x, ok := s.m.TakeMisplaced(); ok {
+		fmt.Fprintf(out, "misplaced: %s of %d belongs to partition %d\n", traceName(x.TraceID), x.Offset, x.Partition)
 	}
 	s.m.Clear()
 }
@@ -238,6 +255,9 @@ func (s *scenario) stats(out *strings.Builder) {
 		st.Received, st.Kept, st.Dropped, st.LateKept, st.LateDropped, st.Duplicate, st.Invalid, st.InFlight)
 	fmt.Fprintf(out, "traces kept %d dropped %d early %d spilled %d; spans rebuilt %d; delivered before the restart %d; damaged records %d\n",
 		st.KeptTraces, st.DroppedTraces, st.EarlyTraces, st.SpilledTraces, st.Rebuilt, st.Redelivered, st.DamagedRecords)
+	if st.Misplaced > 0 {
+		fmt.Fprintf(out, "(and moved %d); misplaced spans %d; misplaced traces opened here %d\n", st.Moved, st.Misplaced, st.MisplacedTraces)
+	}
 	sort.Slice(st.Policies, func(i, j int) bool { return st.Policies[i].Name < st.Policies[j].Name })
 	for _, p := range st.Policies {
 		fmt.Fprintf(out, "%q kept %d/%d dropped %d/%d", p.Name, p.KeptTraces, p.KeptSpans, p.DroppedTraces, p.DroppedSpans)

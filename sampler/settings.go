@@ -61,6 +61,12 @@ type Limits struct {
 	// Decisions is the largest number of remembered decisions. Beyond it the oldest are forgotten, and Stats.Forgotten
 	// counts them: late spans of a forgotten trace are decided on their own. 0: no limit.
 	Decisions int
+	// Partition, of Partitions, is the one that the machine reads. A trace that belongs to another one is Stats.Misplaced.
+	// Partitions 0: every trace belongs here.
+	Partition, Partitions int
+	// MoveMisplaced makes spans of traces that belong to another partition Effects.Moves. Without it they are decided here, apart from
+	// what their partition has of them.
+	MoveMisplaced bool
 	// DeliverDropped makes dropped traces and late spans of dropped traces deliveries too.
 	DeliverDropped bool
 	// Slabs is where the memory for spans comes from. nil: the Go heap.
@@ -92,9 +98,15 @@ func (s *Settings) validate(l *Limits) error {
 // Stats are running totals since the machine was made, and levels. Spans that are read again only to rebuild settled
 // traces are counted in Rebuilt and nowhere else, so that always
 //
-//	Received = Kept + Dropped + LateKept + LateDropped + Duplicate + Invalid + InFlight
+//	Received = Kept + Dropped + LateKept + LateDropped + Duplicate + Invalid + Moved + InFlight
+//
+// Moved spans are received once more by the machine of their partition.
 type Stats struct {
-	Received, Kept, Dropped, LateKept, LateDropped, Duplicate, Invalid, InFlight, Rebuilt uint64 // spans
+	Received, Kept, Dropped, LateKept, LateDropped, Duplicate, Invalid, Moved, InFlight, Rebuilt uint64 // spans
+
+	// Misplaced are the spans that were moved, and those that came for traces that were opened here though they belong to another
+	// partition: MisplacedTraces, each of which is decided in parts.
+	Misplaced, MisplacedTraces uint64
 
 	KeptTraces, DroppedTraces uint64
 	EarlyTraces               uint64 // decided by size, before their deadline
