@@ -260,3 +260,33 @@ func TestTakenMisplaced(t *testing.T) {
 	_, found = m.TakeMisplaced()
 	require.False(t, found, "asked once a trace")
 }
+
+// TestMoveFromNowOn: after a restart with the setting, what is settled stays as it was decided, and what is not is moved.
+func TestMoveFromNowOn(t *testing.T) {
+	l, s := Limits{LateWindow: 12_000, Partitions: 2}, Settings{Plan: mustPlan(t, onlyErrors), DecisionWait: 8000}
+	log := []logRecord{{100_000, spans(t, "b1 error")}, {107_000, spans(t, "f1\nc1")}, {109_000, spans(t, "b2\nf2")}}
+	m, err := New(l, s)
+	require.NoError(t, err)
+	for i, r := range log {
+		require.NoError(t, m.Record(Offset(i), r.at, r.value))
+		took(t, m)
+	}
+	c := m.Checkpoint()
+	require.EqualValues(t, 1, c.Resume, "b is decided and delivered, f is not decided")
+	l.MoveMisplaced = true
+	m = reread(t, l, s, c)
+	var moved []string
+	for i, r := range log {
+		require.NoError(t, m.Record(Offset(i), r.at, r.value))
+		for _, mv := range m.Effects().Moves {
+			names, err := spanNames(mv.Payload)
+			require.NoError(t, err)
+			moved = append(moved, names...)
+		}
+		m.Clear()
+	}
+	require.Equal(t, []string{"b2", "f1", "f2"}, slices.Sorted(slices.Values(moved)), "b1 is settled")
+	st := m.Stats()
+	require.EqualValues(t, 1, st.Rebuilt)
+	require.EqualValues(t, 3, st.Moved)
+}

@@ -60,7 +60,15 @@ type SpansConfig struct {
 	// AllowCreateTime accepts a topic with message.timestamp.type=CreateTime, for topics that others write too. Log
 	// time is then whatever the producers say.
 	AllowCreateTime bool `mapstructure:"allow_create_time"`
+	// Misplaced says what becomes of spans that are not in the partition of their trace: DecideMisplaced or MoveMisplaced.
+	Misplaced string `mapstructure:"misplaced"`
 }
+
+// What becomes of spans that a producer with another hash has put into a partition where their trace does not belong.
+const (
+	DecideMisplaced = "decide" // where they are, apart from the rest of their trace
+	MoveMisplaced   = "move"   // they are written to the partition of their trace
+)
 
 // CheckpointsConfig is about the compacted topic of checkpoints.
 type CheckpointsConfig struct {
@@ -117,6 +125,7 @@ func DefaultConfig() Config {
 			ReplicationFactor: -1,
 			Retention:         24 * time.Hour,
 			MaxRecordBytes:    16 << 20,
+			Misplaced:         DecideMisplaced,
 		},
 		Checkpoints: CheckpointsConfig{Topic: "thresher.checkpoints"},
 		Rejected:    RejectedConfig{Topic: "thresher.rejected"},
@@ -193,6 +202,9 @@ func (c *Config) Validate() error {
 	}
 	lasting("spans.retention", c.Spans.Retention, time.Minute, 10*365*24*time.Hour)
 	between("spans.max_record_bytes", c.Spans.MaxRecordBytes, 64<<10, 1<<30)
+	if m := c.Spans.Misplaced; m != DecideMisplaced && m != MoveMisplaced {
+		bad("spans.misplaced: %q is not known; use one of %s, %s", m, DecideMisplaced, MoveMisplaced)
+	}
 
 	if c.TLS != nil {
 		if err := c.TLS.Validate(); err != nil {

@@ -50,6 +50,7 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 	cfg.Spans.Partitions = 0
 	cfg.Spans.ReplicationFactor = 0
 	cfg.Spans.Retention = time.Second
+	cfg.Spans.Misplaced = "mvoe"
 	cfg.Checkpoints.Topic = cfg.Rejected.Topic
 	cfg.TLS = &configtls.ClientConfig{Config: configtls.Config{CertFile: "only.pem"}}
 	cfg.SASL = &SASLConfig{Mechanism: "GSSAPI"}
@@ -61,11 +62,12 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 	for _, want := range []string{
 		`brokers[0]: "kafka" is not host:port`, `brokers[1]: "kafka:0" has no valid port`, "group:",
 		`compression: "brotli" is not known; use one of zstd`, `spans.topic: "a b"`, "spans.partitions: 0 is out of bounds",
-		"spans.replication_factor: 0", "spans.retention: 1s", `rejected.topic: "thresher.rejected" is also checkpoints.topic`,
+		"spans.replication_factor: 0", "spans.retention: 1s", `spans.misplaced: "mvoe" is not known; use one of decide, move`,
+		`rejected.topic: "thresher.rejected" is also checkpoints.topic`,
 		"tls:", "sasl.mechanism:", "sasl.username:", "sasl.password:", "producer.delivery_timeout:", "reader.partition_bytes:",
 		"tick_interval:",
 	} {
 		require.ErrorContains(t, err, want)
 	}
-	require.Len(t, strings.Split(err.Error(), "\n"), 16)
+	require.Len(t, strings.Split(err.Error(), "\n"), 17)
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -19,6 +20,11 @@ type Record struct {
 	// longer than the handling of the batch.
 	Value   []byte
 	Headers []Header
+}
+
+// Moved reports whether the record's spans were moved here from the partition that their producer chose.
+func (r *Record) Moved() bool {
+	return slices.ContainsFunc(r.Headers, func(h Header) bool { return h.Key == MovedHeader })
 }
 
 // Header of a record.

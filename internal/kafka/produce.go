@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,6 +19,9 @@ const (
 	// FormatVersion 2: an OTLP ExportTraceServiceRequest (= TracesData) whose traces all belong to the partition, by wire.Partition.
 	// Version 1 was the same by another function.
 	FormatVersion = "2"
+	// MovedHeader is on records with spans that were in another partition and do not belong there; its value is from where:
+	// partition/offset. They are not moved again.
+	MovedHeader = "thresher-moved"
 )
 
 // A Producer writes records to the spans topic: acknowledged by all in-sync replicas, without duplicates of its own
@@ -71,12 +75,22 @@ func (c *Client) NewProducer() (*Producer, error) {
 // a record fails with [ErrTimeout], at the latest when a request that carries it has been given up, which takes as long
 // again.
 func (p *Producer) Produce(ctx context.Context, partition int32, value []byte, done func(error)) {
+	p.write(ctx, partition, value, p.headers, done)
+}
+
+// Move is Produce for spans that were in another partition. from is the offset there of the record that the first of them were in.
+func (p *Producer) Move(ctx context.Context, partition, fromPartition int32, from int64, value []byte, done func(error)) {
+	origin := fmt.Sprintf("%d/%d", fromPartition, from)
+	p.write(ctx, partition, value, append(slices.Clip(p.headers), kgo.RecordHeader{Key: MovedHeader, Value: []byte(origin)}), done)
+}
+
+func (p *Producer) write(ctx context.Context, partition int32, value []byte, headers []kgo.RecordHeader, done func(error)) {
 	p.c.counters.waiting.Add(int64(len(value)))
 	w := &p.small
 	if len(value) > batchBytes-recordOverhead {
 		w = &p.large
 	}
-	rec := &kgo.Record{Topic: p.c.cfg.Spans.Topic, Partition: partition, Value: value, Headers: p.headers}
+	rec := &kgo.Record{Topic: p.c.cfg.Spans.Topic, Partition: partition, Value: value, Headers: headers}
 	w.produce(ctx, rec, func(err error) {
 		n := &p.c.counters
 		n.waiting.Add(int64(-len(value)))

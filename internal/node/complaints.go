@@ -30,6 +30,7 @@ func (c *complaints) due(what string, now time.Time) bool {
 
 // complain logs what conditions with error_mode ignore could not be evaluated, as the Collector does, but not for each span.
 func (r *runner) complain() {
+	r.complainOfAstray()
 	for _, e := range r.machine.TakeErrors() {
 		if e.Ignored && r.n.complaints.due("policy "+e.Policy, time.Now()) {
 			r.log.Warn("a condition of a policy cannot be evaluated for some spans, which is as good as false (error_mode: ignore); "+

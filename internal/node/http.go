@@ -34,7 +34,7 @@ func (n *Node) serve(registry *prometheus.Registry) (*server, error) {
 			_, _ = fmt.Fprintln(w, strings.Join(why, "\n"))
 			return
 		}
-		_, _ = fmt.Fprintln(w, "ready")
+		_, _ = fmt.Fprintln(w, strings.Join(append([]string{"ready"}, n.Status().Advice...), "\n"))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /api/status", func(w http.ResponseWriter, _ *http.Request) {

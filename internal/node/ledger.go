@@ -15,6 +15,7 @@ const (
 	settlementShare = 2 // what is settled behind the oldest that is not
 	gatherShare     = 2 // traces that are read again
 	keptIDShare     = 1 // IDs of spans of kept traces
+	moveShare       = 2 // spans on their way to the partition of their trace, if spans are moved
 	readAheadShare  = 1 // and twice as much of partitions that are not drained
 )
 

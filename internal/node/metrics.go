@@ -51,19 +51,24 @@ func produce(s Status, views []*view, started time.Time) []metricdata.ScopeMetri
 	l := &s.Ledger
 
 	m.sum("thresher.spans.received", "{span}", "Spans read from the log. The sum of thresher_spans_total over all outcomes, and thresher_spans_in_flight.", num(l.Received))
-	m.sum("thresher.spans", "{span}", "Spans by what became of them: late ones follow the decision that was made, duplicates came twice, invalid ones have no valid IDs.",
+	m.sum("thresher.spans", "{span}", "Spans by what became of them: late ones follow the decision that was made, duplicates came twice, "+
+		"invalid ones have no valid IDs, moved ones are received once more in the partition of their trace.",
 		num(l.Kept, "outcome", "kept"), num(l.Dropped, "outcome", "dropped"),
 		num(l.LateKept, "outcome", "late_kept"), num(l.LateDropped, "outcome", "late_dropped"),
-		num(l.Duplicate, "outcome", "duplicate"), num(l.Invalid, "outcome", "invalid"))
+		num(l.Duplicate, "outcome", "duplicate"), num(l.Invalid, "outcome", "invalid"), num(l.Moved, "outcome", "moved"))
+	m.sum("thresher.spans.misplaced", "{span}", "Spans that were not in the partition of their trace, late ones of a decided trace aside: a producer "+
+		"of the spans topic uses another hash or key. See kafka.spans.misplaced.", num(l.Misplaced))
 	m.gauge("thresher.spans.in_flight", "{span}", "Spans of traces that are not decided yet.", num(l.InFlight))
 	m.sum("thresher.spans.rebuilt", "{span}", "Spans read again after a restart to recognise late spans; counted nowhere else.", num(l.Rebuilt))
 
 	m.policies(s.Policies)
 	m.sum("thresher.traces.flagged", "{trace}", "Decided traces with a peculiarity: early = decided by size, evicted = decided before their time for lack of memory, rootless = no root span came, "+
 		"spilled = read again from the log, lost = could not be read again, rescued = dropped, and kept since a late span that a policy of rescue_on matched, "+
-		"unsure = kept because it may be the rest of a trace whose decision nobody remembers.",
+		"unsure = kept because it may be the rest of a trace whose decision nobody remembers, "+
+		"misplaced = opened in a partition where the trace does not belong, and so decided in parts.",
 		num(l.EarlyTraces, "flag", "early"), num(l.EvictedTraces, "flag", "evicted"), num(l.RootlessTraces, "flag", "rootless"), num(l.SpilledTraces, "flag", "spilled"),
-		num(l.LostTraces, "flag", "lost"), num(l.RescuedTraces, "flag", "rescued"), num(l.UnsureTraces, "flag", "unsure"))
+		num(l.LostTraces, "flag", "lost"), num(l.RescuedTraces, "flag", "rescued"), num(l.UnsureTraces, "flag", "unsure"),
+		num(l.MisplacedTraces, "flag", "misplaced"))
 	m.sum("thresher.decisions.forgotten", "{trace}", "Decisions forgotten before their time for lack of room: their late spans are decided alone.", num(l.Forgotten))
 	m.sum("thresher.late.span.ids.forgotten", "{trace}", "Kept traces whose span IDs were forgotten for lack of room: late spans that come twice are delivered twice.", num(l.ForgottenIDs))
 	m.sum("thresher.deliveries.recognised", "{delivery}", "Deliveries decided again after a restart and known to have arrived before it.", num(l.Redelivered))

@@ -75,6 +75,7 @@ type Node struct {
 	complaints  complaints
 	ends        atomic.Pointer[logEnds] // nil before the first answer
 	forgot      atomic.Uint64           // partitions taken over without all that is needed to remember decisions
+	mover       *mover                  // nil: nothing is moved
 	stopping    chan struct{}           // closed when the partitions are told to stop
 
 	mu      sync.RWMutex
@@ -112,8 +113,11 @@ func New(cfg *config.Config, opts Options) (*Node, error) {
 		Slabs:          n.slabs,
 		LateWindow:     cfg.Sampling.LateWindow.Milliseconds(),
 		DeliverDropped: len(cfg.Routes.Dropped) > 0,
-		// Below what a Kafka broker takes as one message unless it is told otherwise, with room for headers.
-		MaxPayload: 768 << 10,
+		Partitions:     cfg.Kafka.Spans.Partitions,
+		MoveMisplaced:  cfg.Kafka.Spans.Misplaced == kafka.MoveMisplaced,
+		// Below what a Kafka broker takes as one message unless it is told otherwise, with room for headers; and what the spans topic
+		// takes, for spans that are moved.
+		MaxPayload: min(768<<10, cfg.Kafka.Spans.MaxRecordBytes/2),
 	}
 	n.budget.bound(&n.limits, partitions)
 	n.budget.boundReading(cfg)
@@ -177,6 +181,12 @@ func (n *Node) Run(ctx context.Context) error {
 		return unlessStopped(ctx, err)
 	}
 
+	if n.limits.MoveMisplaced {
+		if n.mover, err = n.newMover(); err != nil {
+			return err
+		}
+		defer n.mover.producer.Close()
+	}
 	partitions, err := n.startPartitions(ctx)
 	if err != nil {
 		return unlessStopped(ctx, err)

@@ -71,6 +71,8 @@ func (n *Node) lookUp(ctx context.Context, partitions []int32) (map[int32]*takeo
 // is known that everything before is settled, which is better than to deliver all that the log has once more.
 func (n *Node) restore(ctx context.Context, t *takeover) (*sampler.Machine, int64, error) {
 	log := n.log.With("partition", t.partition)
+	limits := n.limits
+	limits.Partition = int(t.partition)
 	c, why := t.checkpoint, t.why
 	if c == nil && t.committed != nil {
 		var err error
@@ -86,7 +88,7 @@ func (n *Node) restore(ctx context.Context, t *takeover) (*sampler.Machine, int6
 		if why != nil {
 			log.Error("there is neither a usable checkpoint nor a committed offset: all that the log has is decided again", "reason", why)
 		}
-		m, err := sampler.New(n.limits, n.settings)
+		m, err := sampler.New(limits, n.settings)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -97,7 +99,7 @@ func (n *Node) restore(ctx context.Context, t *takeover) (*sampler.Machine, int6
 		log.Error("the log was cut back behind what was read of it: goes on from there", "read_to", c.Next, "resume", c.Resume, "cut", cut)
 		c.Cut(min(sampler.Resume(cut), c.Resume))
 	}
-	m, err := sampler.Restore(n.limits, n.settings, c)
+	m, err := sampler.Restore(limits, n.settings, c)
 	if err != nil {
 		return nil, 0, err
 	}

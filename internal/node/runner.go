@@ -56,8 +56,11 @@ type runner struct {
 	savedAt    time.Time
 	savedAcked chan savedCheckpoint // room for one, so that the callback never blocks
 	complained time.Time
-	jumps      uint64 // in time, as last seen
+	jumps      uint64  // in time, as last seen
+	astray     *astray // nil: no trace was found that does not belong here
 	committed  int64
+
+	moves moves
 
 	wanted        []sampler.Delivery // spilled traces that are to be read again
 	wantedOffsets int                // of these
@@ -96,20 +99,26 @@ type view struct {
 	savedAt   time.Time
 	building  bool
 	held      bool
+	astray    *astray
 }
 
 // acks collects acknowledgements from sending goroutines without ever blocking them.
 type acks struct {
-	mu    sync.Mutex
-	seqs  []uint64
-	spare []uint64
-	ready chan struct{}
+	mu      sync.Mutex
+	seqs    []uint64
+	spare   []uint64
+	parcels []*parcel // that Kafka has answered
+	ready   chan struct{}
 }
 
 func (a *acks) add(seq uint64) {
 	a.mu.Lock()
 	a.seqs = append(a.seqs, seq)
 	a.mu.Unlock()
+	a.signal()
+}
+
+func (a *acks) signal() {
 	select {
 	case a.ready <- struct{}{}:
 	default:
@@ -148,9 +157,7 @@ func (r *runner) run(ctx, finish context.Context) {
 			if ctx.Err() == nil {
 				select {
 				case <-tick.C:
-					r.complain()
-					r.complainOfTime()
-					r.checkpoint(false)
+					r.onTick()
 				case s := <-r.savedAcked:
 					r.checkpointStored(s)
 				case g := <-r.gathered:
@@ -178,11 +185,16 @@ func (r *runner) run(ctx, finish context.Context) {
 		case <-silence.C:
 			r.passTime()
 		case <-tick.C:
-			r.complain()
-			r.complainOfTime()
-			r.checkpoint(false)
+			r.onTick()
 		}
 	}
+}
+
+func (r *runner) onTick() {
+	r.complain()
+	r.complainOfTime()
+	r.moveAgain()
+	r.checkpoint(false)
 }
 
 // take handles events of the feed until there are none or one is a batch, which is applied piece by piece.
@@ -219,11 +231,15 @@ func (r *runner) apply(ctx context.Context) {
 		}
 		r.at++
 		r.readAt, r.epoch = rec.Timestamp, rec.LeaderEpoch
-		if err := r.machine.Record(sampler.Offset(rec.Offset), rec.Timestamp, rec.Value); err != nil {
+		read := r.machine.Record
+		if rec.Moved() {
+			read = r.machine.Moved
+		}
+		if err := read(sampler.Offset(rec.Offset), rec.Timestamp, rec.Value); err != nil {
 			r.n.rejectRecord(r.partition, rec, err)
 		}
 		r.carryOut()
-		if r.itemSize >= submitBytes {
+		if r.itemSize+r.moves.size >= submitBytes {
 			r.submit()
 		}
 		if r.mustWait() {
@@ -240,13 +256,13 @@ func (r *runner) apply(ctx context.Context) {
 
 // mustWait reports whether nothing more may be read for now.
 func (r *runner) mustWait() bool {
-	return r.n.delivery.Full() || r.wantsMuch() || r.machine.Full()
+	return r.n.delivery.Full() || r.wantsMuch() || r.machine.Full() || r.n.mover.full()
 }
 
 // carryOut takes over what the machine wants done.
 func (r *runner) carryOut() {
 	fx := r.machine.Effects()
-	if len(fx.Deliveries) == 0 && len(fx.Invalid) == 0 {
+	if len(fx.Deliveries) == 0 && len(fx.Invalid) == 0 && len(fx.Moves) == 0 {
 		return
 	}
 	for i := range fx.Deliveries {
@@ -264,6 +280,9 @@ func (r *runner) carryOut() {
 	for i := range fx.Invalid {
 		r.n.rejectSpans(r.partition, &fx.Invalid[i])
 	}
+	for i := range fx.Moves {
+		r.move(&fx.Moves[i])
+	}
 	r.machine.Clear()
 }
 
@@ -276,6 +295,7 @@ func (r *runner) item(d *sampler.Delivery, payload []byte, spans int) export.Ite
 }
 
 func (r *runner) submit() {
+	r.sendMoves()
 	if len(r.items) == 0 {
 		return
 	}
@@ -287,6 +307,9 @@ func (r *runner) submit() {
 func (r *runner) drainAcks() {
 	for _, seq := range r.acks.take() {
 		r.machine.Ack(seq)
+	}
+	for _, p := range r.acks.takeParcels() {
+		r.moved(p)
 	}
 }
 
@@ -366,6 +389,7 @@ func (r *runner) gap(ctx context.Context, g *kafka.Gap) {
 	r.drainAcks()
 	clear(r.items)
 	r.items, r.itemSize, r.batch, r.wanted, r.wantedOffsets = r.items[:0], 0, nil, nil, 0
+	r.forgetMoves()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := r.restart(ctx, g.To)
 		if err == nil || ctx.Err() != nil {
@@ -495,7 +519,7 @@ func (r *runner) publish() {
 	r.view.Store(&view{
 		no: r.partition, next: r.machine.Next(), resume: r.machine.Resume(), committed: r.committed,
 		end: r.end, readAt: r.readAt, oldest: r.oldest(), time: t, ahead: time.Duration(r.machine.Ahead()) * time.Millisecond,
-		stats: r.machine.Stats(), lost: r.lost,
+		stats: r.machine.Stats(), lost: r.lost, astray: r.astray,
 		savedAt: r.savedAt, building: r.machine.Rebuilding(), held: r.n.delivery.Full() || r.machine.Full(),
 	})
 }

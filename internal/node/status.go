@@ -23,6 +23,7 @@ type Ledger struct {
 	LateDropped uint64 `json:"late_dropped_spans"`
 	Duplicate   uint64 `json:"duplicate_spans"`
 	Invalid     uint64 `json:"invalid_spans"`
+	Moved       uint64 `json:"moved_spans"`
 	InFlight    uint64 `json:"in_flight_spans"`
 
 	KeptTraces     uint64 `json:"kept_traces"`
@@ -35,19 +36,22 @@ type Ledger struct {
 	LostTraces     uint64 `json:"lost_traces"`
 	UnsureTraces   uint64 `json:"unsure_traces"` // kept because they may be the rest of a trace whose decision nobody remembers
 	// MissedSpans are those of LateDropped that a policy would have kept their trace for, had they come before the decision.
-	MissedSpans    uint64 `json:"missed_spans"`
-	Rebuilt        uint64 `json:"rebuilt_spans"`
-	Redelivered    uint64 `json:"already_delivered"`
-	Forgotten      uint64 `json:"forgotten_decisions"`
-	ForgottenIDs   uint64 `json:"forgotten_span_ids"`
-	DamagedRecords uint64 `json:"damaged_records"`
-	BytesIn        uint64 `json:"bytes_in"`
-	BytesKept      uint64 `json:"bytes_kept"`
+	MissedSpans uint64 `json:"missed_spans"`
+	// Misplaced are spans that were not in the partition of their trace, MisplacedTraces those that were decided in parts for it.
+	Misplaced       uint64 `json:"misplaced_spans"`
+	MisplacedTraces uint64 `json:"misplaced_traces"`
+	Rebuilt         uint64 `json:"rebuilt_spans"`
+	Redelivered     uint64 `json:"already_delivered"`
+	Forgotten       uint64 `json:"forgotten_decisions"`
+	ForgottenIDs    uint64 `json:"forgotten_span_ids"`
+	DamagedRecords  uint64 `json:"damaged_records"`
+	BytesIn         uint64 `json:"bytes_in"`
+	BytesKept       uint64 `json:"bytes_kept"`
 }
 
 // Balanced reports whether every span is accounted for.
 func (l *Ledger) Balanced() bool {
-	return l.Received == l.Kept+l.Dropped+l.LateKept+l.LateDropped+l.Duplicate+l.Invalid+l.InFlight
+	return l.Received == l.Kept+l.Dropped+l.LateKept+l.LateDropped+l.Duplicate+l.Invalid+l.Moved+l.InFlight
 }
 
 func (l *Ledger) add(s *sampler.Stats) {
@@ -58,6 +62,9 @@ func (l *Ledger) add(s *sampler.Stats) {
 	l.LateDropped += s.LateDropped
 	l.Duplicate += s.Duplicate
 	l.Invalid += s.Invalid
+	l.Moved += s.Moved
+	l.Misplaced += s.Misplaced
+	l.MisplacedTraces += s.MisplacedTraces
 	l.InFlight += s.InFlight
 	l.KeptTraces += s.KeptTraces
 	l.DroppedTraces += s.DroppedTraces
@@ -134,14 +141,16 @@ type Partition struct {
 
 // Status is the answer of /api/status.
 type Status struct {
-	Version  string                 `json:"version"`
-	Uptime   float64                `json:"uptime_seconds"`
-	State    string                 `json:"state"` // starting, running, draining
-	Ready    bool                   `json:"ready"`
-	NotReady []string               `json:"not_ready_because,omitempty"`
-	Ledger   Ledger                 `json:"ledger"`
-	Policies map[string]PolicyCount `json:"policies"`
-	// Advice is what to change in the configuration, and why.
+	Version  string   `json:"version"`
+	Uptime   float64  `json:"uptime_seconds"`
+	State    string   `json:"state"` // starting, running, draining
+	Ready    bool     `json:"ready"`
+	NotReady []string `json:"not_ready_because,omitempty"`
+	Ledger   Ledger   `json:"ledger"`
+	// Misplaced is the latest trace that was not where it belongs; absent if there was none since the start.
+	Misplaced *Misplaced             `json:"misplaced,omitempty"`
+	Policies  map[string]PolicyCount `json:"policies"`
+	// Advice is what to change in the configuration, of Thresher or of who sends to it, and why.
 	Advice     []string    `json:"advice,omitempty"`
 	Partitions []Partition `json:"partitions"`
 	// HeldPartitions wait because the backends have not taken what was kept.
@@ -187,6 +196,9 @@ func (n *Node) Status() Status {
 			c.add(&p)
 			s.Policies[name] = c
 		}
+		if a := v.astray; a != nil && (s.Misplaced == nil || a.at.After(s.Misplaced.LastSeen)) {
+			s.Misplaced = a.told(v.no)
+		}
 		s.OpenTraces += v.stats.OpenTraces
 		s.Buffered += v.stats.BufferedBytes
 		s.Partitions = append(s.Partitions, v.partition(ends, now))
@@ -197,6 +209,9 @@ func (n *Node) Status() Status {
 	if s.Ledger.MissedSpans = late.spans; late.spans > 0 {
 		s.Advice = append(s.Advice, fmt.Sprintf("%d spans came after their traces were dropped, which policies would have kept for them (%s): %s",
 			late.spans, late.by(), late.advice(&n.cfg.Sampling)))
+	}
+	if s.Misplaced != nil {
+		s.Advice = append(s.Advice, s.Misplaced.advice(&s.Ledger))
 	}
 	slices.SortFunc(s.Partitions, func(a, b Partition) int { return int(a.Partition - b.Partition) })
 	s.Receivers = n.receiverStats()
