@@ -13,7 +13,7 @@ func (m *Machine) held() Memory {
 	b := Memory{Payload: h.Payload, Headers: h.Headers, Open: h.Open + m.deadlines.held(), Decisions: h.Decisions, KeptIDs: h.KeptIDs}
 	b.Settlement = m.settlementBytes()
 	b.Scratch = cap(m.bytes) + cap(m.marked) + cap(m.due)*4 + cap(m.evicted)*4 + m.asm.Held() +
-		cap(m.fx.Deliveries)*deliveryBytes + cap(m.rec.late)*gatheredBytes
+		cap(m.fx.Deliveries)*deliveryBytes + (cap(m.rec.late)+cap(m.rec.moves))*gatheredBytes
 	for _, s := range m.sets {
 		if s == nil {
 			continue
@@ -31,7 +31,7 @@ func (m *Machine) held() Memory {
 // The sizes of what there is much of.
 const (
 	deliveryBytes   = 240
-	gatheredBytes   = 72
+	gatheredBytes   = 80
 	competitorBytes = 144 // a policies.Trace
 	ghostBytes      = 56
 	rescueBytes     = 24
