@@ -151,6 +151,7 @@ func (r *reader) read(top *yaml.Node) {
 	}
 	r.collisions()
 	r.loops(top)
+	r.retention(top)
 }
 
 func (r *reader) kafka(key, n *yaml.Node, path string) {

@@ -64,7 +64,7 @@ func New(cfg Config, log *slog.Logger) (*Client, error) {
 		kgo.RequestTimeoutOverhead(cfg.RequestTimeout),
 		kgo.ProduceRequestTimeout(cfg.RequestTimeout),
 		// A checkpoint that is written twice does no harm; one that nobody answers for blocks all later ones.
-		kgo.RecordDeliveryTimeout(2 * cfg.RequestTimeout),
+		kgo.RecordDeliveryTimeout(max(time.Second, 2*cfg.RequestTimeout)), // franz-go has no shorter one
 		kgo.AllowIdempotentProduceCancellation(),
 		kgo.UnknownTopicRetries(-1),
 	}, dial...)
@@ -178,8 +178,9 @@ func (c *Client) look() error {
 
 // A description is what brokers know about a topic now.
 type description struct {
-	id      [16]byte
-	leaders map[int32]int32 // partition to node; -1: none
+	id       [16]byte
+	leaders  map[int32]int32 // partition to node; -1: none
+	replicas int             // of the partition that has the fewest
 }
 
 func (d *description) leaderless() (n int) {
@@ -210,8 +211,11 @@ func (c *Client) describe(ctx context.Context, topic string) (description, error
 		return description{}, fmt.Errorf("topic %s: %w", topic, err)
 	}
 	d := description{id: rt.TopicID, leaders: make(map[int32]int32, len(rt.Partitions))}
-	for _, p := range rt.Partitions {
+	for i, p := range rt.Partitions {
 		d.leaders[p.Partition] = p.Leader
+		if i == 0 || len(p.Replicas) < d.replicas {
+			d.replicas = len(p.Replicas)
+		}
 	}
 	return d, nil
 }

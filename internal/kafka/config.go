@@ -53,9 +53,12 @@ type SpansConfig struct {
 	Partitions int `mapstructure:"partitions"`
 	// ReplicationFactor for topics that Thresher creates, all three of them; -1 leaves it to the broker.
 	ReplicationFactor int `mapstructure:"replication_factor"`
+	// MinInsyncReplicas is how many replicas must have a record before Kafka acknowledges it, in all three topics; -1 is 2
+	// where there are three replicas or more, and else what the brokers say. Without it "all in-sync replicas" may be one.
+	MinInsyncReplicas int `mapstructure:"min_insync_replicas"`
 	// Retention is how long dropped traces can be brought back; at least a minute.
 	Retention time.Duration `mapstructure:"retention"`
-	// MaxRecordBytes bounds one record (64 KiB to 1 GiB), and is the topic's max.message.bytes.
+	// MaxRecordBytes bounds one record (64 KiB to 96 MiB), and is the topic's max.message.bytes.
 	MaxRecordBytes int `mapstructure:"max_record_bytes"`
 	// AllowCreateTime accepts a topic with message.timestamp.type=CreateTime, for topics that others write too. Log
 	// time is then whatever the producers say.
@@ -123,6 +126,7 @@ func DefaultConfig() Config {
 			Topic:             "thresher.spans",
 			Partitions:        64,
 			ReplicationFactor: -1,
+			MinInsyncReplicas: -1,
 			Retention:         24 * time.Hour,
 			MaxRecordBytes:    16 << 20,
 			Misplaced:         DecideMisplaced,
@@ -146,6 +150,13 @@ func DefaultConfig() Config {
 		TickInterval:   time.Second,
 	}
 }
+
+// largestRecord leaves room in a request for what is around its only record: brokers take requests of 100 MiB
+// (socket.request.max.bytes), and franz-go writes none that are larger.
+const largestRecord = 96 << 20
+
+// longestClientID is what franz-go takes.
+const longestClientID = 256
 
 var (
 	compressions = []string{"zstd", "lz4", "snappy", "gzip", "none"}
@@ -175,6 +186,9 @@ func (c *Config) Validate() error {
 			bad("brokers[%d]: %w", i, err)
 		}
 	}
+	if len(c.ClientID) > longestClientID {
+		bad("client_id: has %d bytes; it must be at most %d", len(c.ClientID), longestClientID)
+	}
 	if c.Group == "" {
 		bad("group: it must not be empty; the default is thresher")
 	}
@@ -200,10 +214,23 @@ func (c *Config) Validate() error {
 	if c.Spans.ReplicationFactor != -1 {
 		between("spans.replication_factor", c.Spans.ReplicationFactor, 1, 32)
 	}
+	switch least, replicas := c.Spans.MinInsyncReplicas, c.Spans.ReplicationFactor; {
+	case least == -1:
+	case replicas > 0 && least > replicas:
+		bad("spans.min_insync_replicas: %d is more than replication_factor (%d), so Kafka would refuse every write; write at most %d, "+
+			"and less than replication_factor to go on while a broker is down", least, replicas, replicas)
+	default:
+		between("spans.min_insync_replicas", least, 1, 32)
+	}
 	lasting("spans.retention", c.Spans.Retention, time.Minute, 10*365*24*time.Hour)
-	between("spans.max_record_bytes", c.Spans.MaxRecordBytes, 64<<10, 1<<30)
 	if m := c.Spans.Misplaced; m != DecideMisplaced && m != MoveMisplaced {
 		bad("spans.misplaced: %q is not known; use one of %s, %s", m, DecideMisplaced, MoveMisplaced)
+	}
+	if c.Spans.MaxRecordBytes > largestRecord {
+		bad("spans.max_record_bytes: %d is out of bounds; it must be %d to %d, since brokers take requests of at most 100 MiB "+
+			"(socket.request.max.bytes)", c.Spans.MaxRecordBytes, 64<<10, largestRecord)
+	} else {
+		between("spans.max_record_bytes", c.Spans.MaxRecordBytes, 64<<10, largestRecord)
 	}
 
 	if c.TLS != nil {

@@ -71,3 +71,59 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 	}
 	require.Len(t, strings.Split(err.Error(), "\n"), 17)
 }
+
+// What Validate accepts can be run: franz-go has bounds of its own, and refuses a client that is beyond one of them.
+func TestWhatIsAcceptedCanBeRun(t *testing.T) {
+	lasting := func(least, most time.Duration, set func(*Config, time.Duration)) [2]func(*Config) {
+		return [2]func(*Config){func(c *Config) { set(c, least) }, func(c *Config) { set(c, most) }}
+	}
+	bytes := func(least, most int, set func(*Config, int)) [2]func(*Config) {
+		return [2]func(*Config){func(c *Config) { set(c, least) }, func(c *Config) { set(c, most) }}
+	}
+	for name, ends := range map[string][2]func(*Config){
+		"spans.max_record_bytes": bytes(64<<10, 96<<20, func(c *Config, v int) {
+			c.Spans.MaxRecordBytes, c.Producer.RecordBytes = v, v-recordOverhead
+		}),
+		"producer.buffer_bytes":     bytes(1<<20, 1<<36, func(c *Config, v int) { c.Producer.BufferBytes = v }),
+		"reader.buffer_bytes":       bytes(1<<20, 1<<36, func(c *Config, v int) { c.Reader.BufferBytes = v }),
+		"reader.fetch_bytes":        bytes(64<<10, 1<<30, func(c *Config, v int) { c.Reader.FetchBytes, c.Reader.PartitionBytes = v, v }),
+		"client_id":                 bytes(0, 256, func(c *Config, v int) { c.ClientID = strings.Repeat("x", v) }),
+		"producer.linger":           lasting(0, time.Second, func(c *Config, v time.Duration) { c.Producer.Linger = v }),
+		"producer.delivery_timeout": lasting(time.Second, 10*time.Minute, func(c *Config, v time.Duration) { c.Producer.DeliveryTimeout = v }),
+		"reader.max_wait":           lasting(10*time.Millisecond, 30*time.Second, func(c *Config, v time.Duration) { c.Reader.MaxWait = v }),
+		"dial_timeout":              lasting(100*time.Millisecond, time.Minute, func(c *Config, v time.Duration) { c.DialTimeout = v }),
+		"request_timeout":           lasting(100*time.Millisecond, 5*time.Minute, func(c *Config, v time.Duration) { c.RequestTimeout = v }),
+	} {
+		for i, end := range ends {
+			t.Run(name+[]string{"/least", "/most"}[i], func(t *testing.T) {
+				cfg := DefaultConfig()
+				cfg.Brokers = []string{"127.0.0.1:1"}
+				end(&cfg)
+				require.NoError(t, cfg.Validate())
+				log, _ := logger()
+				c, err := New(cfg, log)
+				require.NoError(t, err)
+				defer c.Close()
+				p, err := c.NewProducer()
+				require.NoError(t, err)
+				p.Close()
+				r, err := c.NewReader()
+				require.NoError(t, err)
+				r.kc.Close()
+			})
+		}
+	}
+	for name, change := range map[string]func(*Config){
+		"spans.max_record_bytes: 268435456 is out of bounds": func(c *Config) { c.Spans.MaxRecordBytes = 256 << 20 },
+		"client_id: has 257 bytes":                           func(c *Config) { c.ClientID = strings.Repeat("x", 257) },
+		"spans.min_insync_replicas: 3 is more than replication_factor (2)": func(c *Config) {
+			c.Spans.MinInsyncReplicas, c.Spans.ReplicationFactor = 3, 2
+		},
+		"spans.min_insync_replicas: 0 is out of bounds": func(c *Config) { c.Spans.MinInsyncReplicas = 0 },
+	} {
+		cfg := DefaultConfig()
+		cfg.Brokers = []string{"127.0.0.1:1"}
+		change(&cfg)
+		require.ErrorContains(t, cfg.Validate(), name)
+	}
+}

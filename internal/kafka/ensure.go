@@ -112,7 +112,11 @@ func (c *Client) ensureTopic(ctx context.Context, s topicSpec) error {
 	if !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return err
 	}
-	resp, err := c.adm.CreateTopic(ctx, s.partitions, int16(c.cfg.Spans.ReplicationFactor), s.settings, s.name)
+	set, err := c.withInsync(ctx, s)
+	if err != nil {
+		return err
+	}
+	resp, err := c.adm.CreateTopic(ctx, s.partitions, int16(c.cfg.Spans.ReplicationFactor), set, s.name)
 	switch {
 	case err == nil:
 		c.log.Info("created topic", "topic", s.name, "partitions", s.partitions)
@@ -120,14 +124,18 @@ func (c *Client) ensureTopic(ctx context.Context, s topicSpec) error {
 	case errors.Is(err, kerr.TopicAlreadyExists): // by another node, just now
 		return nil
 	}
-	detail := resp.ErrMessage
+	return c.notCreated(s, set, resp.ErrMessage, err)
+}
+
+// notCreated says why a topic could not be made, and what to do if waiting does not help.
+func (c *Client) notCreated(s topicSpec, set map[string]*string, detail string, err error) error {
 	if detail == "" {
 		detail = "no details given"
 	}
 	// Too few brokers for the replication factor is a cluster that is still starting, as far as we can know.
 	err = fmt.Errorf("creating topic %s (%s): %w", s.name, detail, err)
 	if errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) {
-		return fatalf("%w; grant Create, or create it: %s", err, c.createCommand(s))
+		return fatalf("%w; grant Create, or create it: %s", err, c.createCommand(s, set))
 	}
 	return err
 }
@@ -150,6 +158,9 @@ func (c *Client) verifyTopic(ctx context.Context, s topicSpec) error {
 	}
 	var wrong []error
 	if err := c.checkPartitions(s, len(d.leaders)); err != nil {
+		wrong = append(wrong, err)
+	}
+	if err := c.checkInsync(s, d.replicas, have); err != nil {
 		wrong = append(wrong, err)
 	}
 	for _, check := range s.checks {

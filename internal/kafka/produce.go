@@ -44,7 +44,6 @@ func (c *Client) NewProducer() (*Producer, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(codec(cfg.Compression), kgo.NoCompression()),
 		kgo.AlwaysRetryEOF(),
-		kgo.BrokerMaxWriteBytes(int32(min(1<<30, max(100<<20, 2*cfg.Spans.MaxRecordBytes)))),
 		// The Accumulator has waited already. This only lets parcels of several partitions share a request.
 		kgo.ProducerLinger(min(time.Millisecond, cfg.Producer.Linger)),
 		kgo.MaxBufferedRecords(1 << 18),

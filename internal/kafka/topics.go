@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,18 +144,13 @@ func (c *Client) alterCommand(topic, setting, value string) string {
 		c.cfg.Brokers[0], topic, setting, value)
 }
 
-func (c *Client) createCommand(s topicSpec) string {
+func (c *Client) createCommand(s topicSpec, set map[string]*string) string {
 	cmd := fmt.Sprintf("kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions %d", c.cfg.Brokers[0], s.name, s.partitions)
 	if rf := c.cfg.Spans.ReplicationFactor; rf > 0 {
 		cmd += fmt.Sprintf(" --replication-factor %d", rf)
 	}
-	var names []string
-	for k := range s.settings {
-		names = append(names, k)
-	}
-	slices.Sort(names)
-	for _, k := range names {
-		cmd += fmt.Sprintf(" --config %s=%s", k, *s.settings[k])
+	for _, k := range slices.Sorted(maps.Keys(set)) {
+		cmd += fmt.Sprintf(" --config %s=%s", k, *set[k])
 	}
 	return cmd
 }
