@@ -10,7 +10,7 @@ func readAnd(m *mapping) rule { return &andRule{readWithin(m, "and_sub_policy")}
 // readWithin reads the list of policies within another.
 func readWithin(m *mapping, key string) []Policy {
 	const example = "[{name: slow, type: latency, latency: {threshold_ms: 1000}}]"
-	m.required(key, example)
+	m.expected(key, example)
 	items := m.list(key, example)
 	return m.p.policies(items, m.sub(key), m.depth+1)
 }

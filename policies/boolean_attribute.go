@@ -12,7 +12,7 @@ type booleanAttribute struct {
 func readBooleanAttribute(m *mapping) rule {
 	r := &booleanAttribute{}
 	r.key = readKey(m, "cache.hit")
-	m.required("value", "true")
+	m.expected("value", "true")
 	r.value = m.flag("value")
 	r.invert = m.flag("invert_match")
 	return r

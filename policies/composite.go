@@ -3,7 +3,7 @@ package policies
 import (
 	"encoding/binary"
 	"fmt"
-	"math/bits"
+	"math"
 	"slices"
 	"strings"
 
@@ -38,13 +38,13 @@ func readComposite(m *mapping) rule {
 		r.burst = m.burst(r.total)
 	}
 	r.within = readWithin(m, "composite_sub_policy")
-	if len(r.within) > mostWithin {
+	if len(r.within) > mostWithin && !r.strict {
 		m.p.errorf(m.at, m.sub("composite_sub_policy"), "has %d policies, more than %d; use several composites", len(r.within), mostWithin)
 	}
 	var names []string
 	for i, p := range r.within {
 		if slices.Contains(names, p.Name) && p.named != nil {
-			m.p.errorf(p.named, fmt.Sprintf("%s[%d].name", m.sub("composite_sub_policy"), i), "%s is already the name of a policy here; names"+
+			m.slip(p.named, fmt.Sprintf("%s[%d].name", m.sub("composite_sub_policy"), i), "%s is already the name of a policy here; names"+
 				" must differ", quote(p.Name))
 		}
 		names = append(names, p.Name)
@@ -62,7 +62,7 @@ func (m *mapping) withinNamed(i item, names []string) int {
 		if hint == "" {
 			hint = "; they are " + joined(names)
 		}
-		m.p.errorf(i.node, i.path, "%s is not the name of a policy in composite_sub_policy%s", quote(i.text), hint)
+		m.slip(i.node, i.path, "%s is not the name of a policy in composite_sub_policy%s", quote(i.text), hint)
 	}
 	return at
 }
@@ -72,7 +72,7 @@ func (r *composite) readOrder(m *mapping, names []string) {
 		for _, i := range m.texts("policy_order", "["+strings.Join(names, ", ")+"]") {
 			at := m.withinNamed(i, names)
 			if at >= 0 && slices.Contains(r.order, at) {
-				m.p.errorf(i.node, i.path, "%s is in the order twice; remove it", quote(i.text))
+				m.slip(i.node, i.path, "%s is in the order twice; remove it", quote(i.text))
 			} else if at >= 0 {
 				r.order = append(r.order, at)
 			}
@@ -97,23 +97,27 @@ func (r *composite) readAllocation(m *mapping, names []string) {
 		r.floor()
 		return
 	}
+	percents := map[string]float64{} // strict: the last one of each name
 	sum := 0.0
 	given := map[int]bool{}
 	for i, n := range m.list(key, example) {
 		path := fmt.Sprintf("%s[%d]", m.sub(key), i)
-		a := m.p.mapping(n, deref(n), path, m.depth, "{policy: errors, percent: 50}")
+		a := m.p.mapping(n, deref(n), path, m.depth, m.theirs, "{policy: errors, percent: 50}")
 		if a == nil {
 			continue
 		}
-		a.required("policy", "errors")
-		a.required("percent", "50")
+		a.expected("policy", "errors")
+		a.expected("percent", "50")
 		name, at := a.text("policy")
 		percent, number := a.number("percent")
 		a.done()
 		if number != nil && (percent < 0 || percent > 100) {
-			m.p.errorf(number, a.sub("percent"), "must lie between 0 and 100, but is %s", number.Value)
-			continue
+			a.slip(number, a.sub("percent"), "must lie between 0 and 100, but is %s", number.Value)
+			if !a.theirs {
+				continue
+			}
 		}
+		percents[name] = percent
 		if at == nil || number == nil {
 			continue
 		}
@@ -121,18 +125,22 @@ func (r *composite) readAllocation(m *mapping, names []string) {
 		switch {
 		case which < 0:
 		case given[which]:
-			m.p.errorf(at, a.sub("policy"), "%s has an allocation already; remove one", quote(name))
+			a.slip(at, a.sub("policy"), "%s has an allocation already; remove one", quote(name))
 		case percent > 0: // 0 is as if it were not there, as in the Collector
-			if r.strict {
-				percent = float64(int64(percent))
-			}
 			r.allocated[which] = percent / 100 * r.total
 			sum += percent
 		}
 		given[which] = true
 	}
 	if sum > 100 {
-		m.p.errorf(m.get(key).key, m.sub(key), "allocates %g %%, which is more than there is; make the percentages add up to 100 or less", sum)
+		m.slip(m.get(key).key, m.sub(key), "allocates %g %%, which is more than there is; make the percentages add up to 100 or less", sum)
+	}
+	for i, name := range names {
+		if percent := math.Trunc(percents[name]); m.theirs && percent > 0 {
+			r.allocated[i] = percent / 100 * r.total
+		} else if m.theirs {
+			r.allocated[i] = r.total / float64(len(names))
+		}
 	}
 	r.floor()
 }
@@ -269,6 +277,7 @@ type compositeState struct {
 // A rival is a trace of a tick before a composite.
 type rival struct {
 	passes  uint64 // bit k: it passes policy k within
+	first   int    // strict: the first that it passes, -1: none
 	granted bool
 	limit   uint64 // the least of policies that it passes
 }
@@ -283,11 +292,20 @@ func (g *compositeGate) passing(e *evaluation) (passes uint64) {
 	return passes
 }
 
+// first returns the first policy within that the loaded trace passes, -1 if it passes none.
+func (g *compositeGate) first(e *evaluation) int {
+	return slices.IndexFunc(g.gates, func(within gate) bool { return within.open(e) == yes })
+}
+
 func (s *compositeState) settle(b *batch, v int) {
 	s.rivals = slices.Grow(s.rivals[:0], len(b.traces))[:len(b.traces)]
 	for i := range b.traces {
 		b.stake(i, v)
-		s.rivals[i] = rival{passes: s.passing(&b.m.e), limit: Never}
+		if s.rivals[i] = (rival{limit: Never}); s.strict {
+			s.rivals[i].first = s.first(&b.m.e)
+		} else {
+			s.rivals[i].passes = s.passing(&b.m.e)
+		}
 	}
 	if s.strict {
 		s.oneByOne(b, v)
@@ -378,14 +396,14 @@ func (s *compositeState) oneByOne(b *batch, v int) {
 	}
 	s.asked = s.asked[:0]
 	for i, r := range s.rivals {
-		if b.stakes[i].matters && r.passes != 0 {
+		if b.stakes[i].matters && r.first >= 0 {
 			s.asked = append(s.asked, i)
 		}
 	}
 	b.sortByRandomness(s.asked)
 	p := float64(s.partitions)
 	for _, i := range s.asked {
-		k := bits.TrailingZeros64(s.rivals[i].passes)
+		k := s.rivals[i].first
 		n := s.passed[k] + float64(b.traces[i].Spans)
 		if n <= s.allocated[k]/p && n <= s.total/p {
 			s.passed[k] = n

@@ -132,7 +132,7 @@ func (m *Matcher) decide(v *Verdict) {
 		v.Policy = forced // no other policy would have kept it
 	}
 	v.Probability = 1
-	if v.Keep && (p.dropsRandom || dropped >= 0 || !sure) {
+	if v.Keep && !p.uncounted && (p.dropsRandom || dropped >= 0 || !sure) {
 		v.Probability = e.probability()
 	}
 	v.Complete = e.trace.HasRoot

@@ -33,9 +33,13 @@ const leastRate = 0.01
 
 // rate returns a required field that holds a number a second. The Collector's are whole.
 func (m *mapping) rate(key, example string) float64 {
-	m.required(key, example)
+	m.expected(key, example)
 	if m.p.options.Strict {
-		return float64(m.positive(key, 1))
+		v, n := m.whole(key)
+		if n != nil && v == 0 {
+			m.slip(n, m.sub(key), "is 0; write at least 1")
+		}
+		return float64(max(v, 0)) // nothing passes then
 	}
 	v, n := m.number(key)
 	if n == nil {
@@ -60,7 +64,7 @@ func (m *mapping) burst(byDefault float64) float64 {
 			m.p.errorf(n, m.sub(key), "must not be negative, but is %s", n.Value)
 		}
 	}
-	if burst == 0 {
+	if burst <= 0 {
 		return byDefault
 	}
 	return burst

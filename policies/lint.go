@@ -126,7 +126,7 @@ func (l *linter) dropsAll() bool {
 
 // keepsNothing finds that there are drop policies only.
 func (l *linter) keepsNothing() {
-	if slices.Contains(l.plan.isDrop, false) {
+	if len(l.plan.policies) == 0 || slices.Contains(l.plan.isDrop, false) {
 		return
 	}
 	l.report(&l.plan.policies[0], "policies[0]", nil, "the list has only drop policies, so nothing is kept;"+

@@ -73,24 +73,34 @@ func (p *prover) read(of *Policy) formula {
 	case *statusCode:
 		return found{"status", statusSet(r.wanted), false}
 	case *stringAttribute:
+		if len(r.values) == 0 {
+			return nowhere(r.invert)
+		}
 		if values := p.texts(r); values != nil {
 			return found{"attribute " + r.key, values, r.invert}
 		}
 	case *numericAttribute:
-		return found{"attribute " + r.key, numberSet(r.condition()), r.invert}
+		n := r.condition()
+		if n.low > n.high && n.lowDouble > n.highDouble {
+			return nowhere(r.invert)
+		}
+		return found{"attribute " + r.key, numberSet(n), r.invert}
 	case *booleanAttribute:
 		return found{"attribute " + r.key, truthSet(r.value), r.invert}
 	case *probabilistic:
 		// However chance is drawn, a larger percentage passes what a smaller one does. That 0 % pass one trace ID in 2^64 is
 		// passed over.
-		return newBetween(between{chance + r.salt, 0, percentRank(r.percent), 1, percentRank(100)})
+		return newBetween(between{chance + r.salt, 0, percentRank(max(r.percent, 0)), 1, percentRank(100)})
 	case *spanCount:
 		most := uint64(math.MaxUint64)
-		if r.most > 0 {
-			most = r.most
+		if r.most != 0 {
+			most = uint64(max(r.most, 0))
 		}
-		return newBetween(between{"spans", r.least, most, 1, math.MaxUint64}) // a trace has a span
+		return newBetween(between{"spans", uint64(max(r.least, 0)), most, 1, math.MaxUint64}) // a trace has a span
 	case *traceState:
+		if len(r.values) == 0 {
+			return nowhere(false)
+		}
 		return found{"tracestate " + r.key, textSet(r.values), false}
 	case traceFlags:
 		return found{"flags", truthSet(true), false}
@@ -114,6 +124,14 @@ func (p *prover) read(of *Policy) formula {
 		return unknown{of.Text}
 	}
 	return unknown{}
+}
+
+// nowhere is the formula of a policy that looks for what is nowhere, or whose opposite does.
+func nowhere(invert bool) formula {
+	if invert {
+		return every{}
+	}
+	return some{}
 }
 
 const (
@@ -149,15 +167,18 @@ func turnedAll(list []formula) []formula {
 }
 
 func (p *prover) latency(r *latency) formula {
-	high := uint64(math.MaxUint64)
-	if r.upTo > 0 {
+	high := int64(math.MaxInt64)
+	if r.upTo != 0 {
 		high = r.upTo
 	}
-	if p.strict {
-		// The Collector compares each duration that the trace had on the way.
-		return found{"duration", rangeSet{r.above + 1, high}, false}
+	switch {
+	case r.above >= high:
+		return some{}
+	case p.strict:
+		// The Collector compares each duration that the trace had on the way; one can be negative.
+		return found{"duration", rangeSet{timeRank(r.above + 1), timeRank(high)}, false}
 	}
-	return newBetween(between{"duration", r.above + 1, high, 0, math.MaxUint64})
+	return newBetween(between{"duration", uint64(r.above + 1), uint64(high), 0, math.MaxInt64})
 }
 
 // percentRank turns percentages into whole numbers of the same order, 0 into 0.

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -17,6 +18,7 @@ type mapping struct {
 	path   string
 	at     *yaml.Node // where a missing field is reported
 	depth  int        // of the policy it belongs to
+	theirs bool       // it is read as the Collector reads it, see slip
 	fields []field
 	known  []string
 }
@@ -27,15 +29,43 @@ type field struct {
 }
 
 // mapping reads n, which stands at the given place. It returns nil if n is no mapping, after reporting so.
-func (p *parser) mapping(n, at *yaml.Node, path string, depth int, example string) *mapping {
+func (p *parser) mapping(n, at *yaml.Node, path string, depth int, theirs bool, example string) *mapping {
 	n = deref(n)
-	if n.Kind != yaml.MappingNode {
+	m := &mapping{p: p, path: path, at: at, depth: depth, theirs: theirs && p.options.Strict && !p.alone}
+	switch {
+	case n.Kind == yaml.MappingNode:
+		m.collect(n, 0)
+		m.withoutValue()
+	case m.theirs && isNull(n): // a block without any key
+	default:
 		p.errorf(n, path, "must be a mapping such as %s, not %s", example, describe(n))
 		return nil
 	}
-	m := &mapping{p: p, path: path, at: at, depth: depth}
-	m.collect(n, 0)
 	return m
+}
+
+// withoutValue leaves out the fields that have no value: to the Collector they are not there.
+func (m *mapping) withoutValue() {
+	if !m.theirs {
+		return
+	}
+	m.fields = slices.DeleteFunc(m.fields, func(f field) bool {
+		if !isNull(f.value) {
+			return false
+		}
+		m.slip(f.key, m.sub(f.key.Value), "has no value, so it is as if it were not there; write one, or remove the line")
+		return true
+	})
+}
+
+// slip reports a mistake that the Collector takes no notice of. With compat: strict it is a warning, and who reads goes on with
+// what the Collector makes of it: a configuration that runs there must run here, and do the same.
+func (m *mapping) slip(n *yaml.Node, path, format string, args ...any) {
+	if m.theirs {
+		m.p.warnf(n, path, format, args...)
+	} else {
+		m.p.errorf(n, path, format, args...)
+	}
 }
 
 func (m *mapping) collect(n *yaml.Node, merges int) {
@@ -115,15 +145,22 @@ func (m *mapping) get(key string) *field {
 
 // required reports a missing field and says what to write. It leaves a misspelt one to done.
 func (m *mapping) required(key, example string) {
-	if m.get(key) != nil {
-		return
+	if m.isMissing(key) {
+		m.p.errorf(m.at, m.sub(key), "is missing; write %s: %s", key, example)
 	}
-	for _, f := range m.fields {
-		if suggest.Nearest(f.key.Value, []string{key}) != "" {
-			return
-		}
+}
+
+// expected is required for what the Collector does without.
+func (m *mapping) expected(key, example string) {
+	if m.isMissing(key) {
+		m.slip(m.at, m.sub(key), "is missing; write %s: %s", key, example)
 	}
-	m.p.errorf(m.at, m.sub(key), "is missing; write %s: %s", key, example)
+}
+
+func (m *mapping) isMissing(key string) bool {
+	return m.get(key) == nil && !slices.ContainsFunc(m.fields, func(f field) bool {
+		return suggest.Nearest(f.key.Value, []string{key}) != ""
+	})
 }
 
 // scalar returns the value of a field that has one of the tags, nil if the field is absent or wrong, which it reports.
@@ -180,17 +217,23 @@ func (m *mapping) number(key string) (float64, *yaml.Node) {
 	return v, n
 }
 
-// whole returns a field that holds a whole number of at least 0, and its node: nil if the field is absent or wrong.
+// whole returns a field that holds a whole number of at least 0, and its node: nil if the field is absent or wrong. The Collector
+// takes numbers below 0, and cuts off fractions.
 func (m *mapping) whole(key string) (int64, *yaml.Node) {
 	f, n := m.number(key)
 	if n == nil {
 		return 0, nil
 	}
 	if f < 0 {
-		m.p.errorf(n, m.sub(key), "must not be negative, but is %s", n.Value)
-		return 0, nil
+		if m.slip(n, m.sub(key), "must not be negative, but is %s", n.Value); !m.theirs {
+			return 0, nil
+		}
 	}
 	v, ok := integer(n)
+	if !ok && m.theirs && n.ShortTag() == "!!float" && math.Abs(f) < 1<<63 {
+		m.slip(n, m.sub(key), "must be a whole number, but is %s; the Collector takes it for %d", n.Value, int64(f))
+		return int64(f), n
+	}
 	if !ok {
 		m.p.errorf(n, m.sub(key), "must be a whole number below 2^63, but is %s", n.Value)
 		return 0, nil
@@ -218,15 +261,30 @@ func (m *mapping) list(key, example string) []*yaml.Node {
 		return nil
 	}
 	n := deref(f.value)
+	if m.theirs && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
+		m.slip(n, m.sub(key), "must be a list such as %s, not %s; the Collector takes it for one, with commas between its items", example, describe(n))
+		return split(n)
+	}
 	switch {
 	case n.Kind != yaml.SequenceNode:
 		m.p.errorf(n, m.sub(key), "must be a list such as %s, not %s", example, describe(n))
 		return nil
 	case len(n.Content) == 0:
-		m.p.errorf(n, m.sub(key), "is an empty list; write one such as %s", example)
+		m.slip(n, m.sub(key), "is an empty list; write one such as %s", example)
 		return nil
 	}
 	return n.Content
+}
+
+// split makes items of a text that stands in place of a list, as the Collector does: spaces are part of them.
+func split(n *yaml.Node) (items []*yaml.Node) {
+	if n.Value == "" {
+		return nil
+	}
+	for text := range strings.SplitSeq(n.Value, ",") {
+		items = append(items, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: n.Line, Column: n.Column})
+	}
+	return items
 }
 
 // An item is text in a list.
@@ -236,7 +294,8 @@ type item struct {
 	path string
 }
 
-// texts returns the items of a field that is a list of text, without those that are wrong or empty, which it reports.
+// texts returns the items of a field that is a list of text, without those that are wrong or empty, which it reports. The Collector
+// has a use for empty ones, or none.
 func (m *mapping) texts(key, example string) (texts []item) {
 	items := m.list(key, example)
 	for i, n := range items {
@@ -244,11 +303,13 @@ func (m *mapping) texts(key, example string) (texts []item) {
 		if !m.p.step(n, path) {
 			return nil
 		}
-		switch {
-		case n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str":
+		switch empty := m.theirs && isNull(n) || n.Value == ""; {
+		case n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" && !empty:
 			m.p.errorf(n, path, "must be text (in quotes if it looks like something else), not %s", describe(n))
-		case n.Value == "":
-			m.p.errorf(n, path, "is empty; remove it")
+		case empty:
+			if m.slip(n, path, "is empty; remove it"); m.theirs {
+				texts = append(texts, item{"", n, path})
+			}
 		default:
 			texts = append(texts, item{n.Value, n, path})
 		}
@@ -266,6 +327,11 @@ func values(items []item) []string {
 	return slices.Compact(texts)
 }
 
+// withoutEmpty leaves out empty texts.
+func withoutEmpty(items []item) []item {
+	return slices.DeleteFunc(items, func(i item) bool { return i.text == "" })
+}
+
 // done reports the fields that nobody asked for.
 func (m *mapping) done() {
 	slices.Sort(m.known)
@@ -279,6 +345,11 @@ func (m *mapping) done() {
 			m.p.errorf(f.key, m.sub(f.key.Value), "unknown key%s", hint)
 		}
 	}
+}
+
+func isNull(n *yaml.Node) bool {
+	n = deref(n)
+	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
 }
 
 func deref(n *yaml.Node) *yaml.Node {

@@ -31,7 +31,7 @@ func readNumericAttribute(m *mapping) rule {
 	r.max, upper = readBound(m, "max_value")
 	r.invert = m.flag("invert_match")
 	if m.get("min_value") == nil && m.get("max_value") == nil {
-		m.p.errorf(m.at, m.path, "has neither min_value nor max_value; write at least one, such as min_value: 500")
+		m.p.errorf(m.at, m.path, "has neither min_value nor max_value (the Collector crashes on this); write at least one, such as min_value: 500")
 	}
 	if m.p.options.Strict {
 		given := lower != nil || upper != nil
@@ -45,11 +45,11 @@ func readNumericAttribute(m *mapping) rule {
 		const none = "in the Collector 0 is no bound: remove the line for none"
 		switch {
 		case r.max.double() == 0:
-			m.p.errorf(upper, m.sub("max_value"), "is 0, which is below min_value %s; %s", r.min, none)
+			m.slip(upper, m.sub("max_value"), "is 0, which is below min_value %s; %s", r.min, none)
 		case r.min.double() == 0:
-			m.p.errorf(lower, m.sub("min_value"), "is 0, which is above max_value %s; %s", r.max, none)
+			m.slip(lower, m.sub("min_value"), "is 0, which is above max_value %s; %s", r.max, none)
 		default:
-			m.p.errorf(upper, m.sub("max_value"), "is %s, which is below min_value %s; exchange them", r.max, r.min)
+			m.slip(upper, m.sub("max_value"), "is %s, which is below min_value %s; exchange them", r.max, r.min)
 		}
 	}
 	return r

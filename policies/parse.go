@@ -18,6 +18,7 @@ type kind struct {
 	// not used.
 	read func(m *mapping) rule
 
+	own    bool // the Collector has no such type
 	onTop  bool // allowed only in the list itself
 	shared bool // its answer depends on other traces
 	chance bool // its answer depends on the trace ID alone
@@ -38,17 +39,21 @@ func kinds() []kind {
 		{name: "trace_flags", read: readTraceFlags},
 		{name: "ottl_condition", example: `{span: ['attributes["http.route"] == "/pay"']}`, read: readOTTLCondition},
 		{name: "and", example: "{and_sub_policy: [{name: a, type: always_sample}]}", read: readAnd},
-		{name: "or", example: "{or_sub_policy: [{name: a, type: always_sample}]}", read: readOr},
+		{name: "or", example: "{or_sub_policy: [{name: a, type: always_sample}]}", read: readOr, own: true},
 		{name: "not", example: "{not_sub_policy: {name: a, type: always_sample}}", read: readNot},
 		{name: "drop", example: "{drop_sub_policy: [{name: a, type: always_sample}]}", read: readDrop, onTop: true},
 		{name: "rate_limiting", example: "{spans_per_second: 1000}", read: readRateLimiting, shared: true},
 		{name: "bytes_limiting", example: "{bytes_per_second: 1000000}", read: readBytesLimiting, shared: true},
 		{name: "composite", example: "{max_total_spans_per_second: 1000, composite_sub_policy: [{name: a, type: always_sample}]}", read: readComposite,
 			shared: true},
-		{name: "adaptive", example: "{keys: [service.name, http.route], sampling_percentage: 5}", read: readAdaptive, shared: true},
-		{name: "diversity", example: "{fingerprint: [service.name, http.route], traces: 1, period: 10m}", read: readDiversity, shared: true},
-		{name: "baseline_latency", example: "{keys: [service.name, http.route], quantile: 0.99}", read: readBaselineLatency, shared: true},
-		{name: "force", example: "{until: 2026-03-29T14:00:00Z, force_sub_policy: [{name: a, type: always_sample}]}", read: readForce, onTop: true},
+		{name: "adaptive", example: "{keys: [service.name, http.route], sampling_percentage: 5}", read: readAdaptive, own: true,
+			shared: true},
+		{name: "diversity", example: "{fingerprint: [service.name, http.route], traces: 1, period: 10m}", read: readDiversity, own: true,
+			shared: true},
+		{name: "baseline_latency", example: "{keys: [service.name, http.route], quantile: 0.99}", read: readBaselineLatency, own: true,
+			shared: true},
+		{name: "force", example: "{until: 2026-03-29T14:00:00Z, force_sub_policy: [{name: a, type: always_sample}]}", read: readForce, own: true,
+			onTop: true},
 	}
 }
 
@@ -65,6 +70,7 @@ type parser struct {
 	options Options
 	alone   bool // what is read is for single spans
 	errs    Errors
+	slips   []Warning // what the Collector takes no notice of, with Strict
 	steps   int
 
 	tooDeep, overflow bool
@@ -78,7 +84,13 @@ func Parse(list *yaml.Node, o Options) (*Plan, error) {
 	rescue := p.rescueOn(o.Rescue)
 	if len(p.errs) == 0 {
 		plan, cells, looks := compile(top, rescue, o)
-		switch {
+		switch plan.slips = p.slips; {
+		case o.Strict && (cells > mostCells || looks > mostLooks):
+			plan.uncounted = true
+			p.warnf(list, "policies", "too many probabilistic policies with different hash_salt or sampling_percentage to tell how probable a kept"+
+				" trace is, so it is taken to be 1; give them the same hash_salt")
+			plan.slips = p.slips
+			return plan, nil
 		case cells > mostCells:
 			p.errorf(list, "policies", "too many probabilistic policies with different hash_salt to tell how probable a"+
 				" kept trace is; give them the same hash_salt")
@@ -118,9 +130,13 @@ func (p *parser) topLevel(list *yaml.Node) []Policy {
 		list = &yaml.Node{Kind: yaml.SequenceNode}
 	}
 	list = deref(list)
-	isNull := list.Kind == yaml.ScalarNode && list.ShortTag() == "!!null"
-	if isNull || list.Kind == yaml.SequenceNode && len(list.Content) == 0 {
-		p.errorf(list, path, "is empty, so nothing would be kept; write at least one, such as"+
+	if noText := list.Kind == yaml.ScalarNode && list.Value == "" && p.options.Strict; noText || isNull(list) ||
+		list.Kind == yaml.SequenceNode && len(list.Content) == 0 {
+		report := p.errorf
+		if p.options.Strict {
+			report = p.warnf
+		}
+		report(list, path, "is empty, so nothing would be kept; write at least one, such as"+
 			" - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}")
 		return nil
 	}
@@ -166,7 +182,7 @@ func (p *parser) policy(n *yaml.Node, path string, depth int) Policy {
 		p.tooDeep = true
 		return policy
 	}
-	m := p.mapping(n, deref(n), path, depth, "{name: slow, type: latency, latency: {threshold_ms: 1000}}")
+	m := p.mapping(n, deref(n), path, depth, true, "{name: slow, type: latency, latency: {threshold_ms: 1000}}")
 	if m == nil {
 		return policy
 	}
@@ -176,7 +192,11 @@ func (p *parser) policy(n *yaml.Node, path string, depth int) Policy {
 	}
 	policy.Name, policy.named = m.text("name")
 	if policy.named != nil && policy.Name == "" {
-		p.errorf(policy.named, m.sub("name"), "is empty; give the policy a name")
+		if depth == 0 {
+			p.errorf(policy.named, m.sub("name"), "is empty; give the policy a name")
+		} else {
+			m.slip(policy.named, m.sub("name"), "is empty; give the policy a name")
+		}
 	}
 	k := p.kind(m)
 	block, ok := p.block(m, k)
@@ -263,9 +283,9 @@ func (p *parser) block(m *mapping, k *kind) (block *mapping, ok bool) {
 		case slices.Contains(known, key):
 		case isKind && k == nil: // the missing or unknown type has been reported
 		case isKind && k.name == key:
-			p.errorf(f.key, path, "the type %s has no block; remove it", key)
+			m.unused(f, path, "the type %s has no block; remove it", key)
 		case isKind:
-			p.errorf(f.key, path, "the type is %s, so this block is not used; remove it, or write type: %s", k.name, key)
+			m.unused(f, path, "the type is %s, so this block is not used; remove it, or write type: %s", k.name, key)
 		default:
 			near := suggest.Nearest(key, known)
 			misspelt = misspelt || k != nil && near == k.name
@@ -276,21 +296,35 @@ func (p *parser) block(m *mapping, k *kind) (block *mapping, ok bool) {
 			if hint == "" {
 				hint = "; a policy has the keys " + joined(known)
 			}
-			p.errorf(f.key, path, "unknown key%s", hint)
+			m.unused(f, path, "unknown key%s", hint)
 		}
 	}
 	if k == nil || k.example == "" {
 		return nil, true
 	}
+	theirs := m.theirs && !k.own
 	f := m.get(k.name)
+	if f == nil && theirs {
+		m.slip(m.at, m.sub(k.name), "is missing; write %s: %s", k.name, k.example)
+		return &mapping{p: p, path: m.sub(k.name), at: m.at, depth: m.depth, theirs: true}, true
+	}
 	if f == nil {
 		if !misspelt {
 			p.errorf(m.at, m.sub(k.name), "is missing; write %s: %s", k.name, k.example)
 		}
 		return nil, false
 	}
-	block = p.mapping(f.value, f.key, m.sub(k.name), m.depth, k.example)
+	block = p.mapping(f.value, f.key, m.sub(k.name), m.depth, theirs, k.example)
 	return block, block != nil
+}
+
+// unused reports a key of a policy that means nothing. The Collector keeps blocks of keys that it does not know for its extensions.
+func (m *mapping) unused(f field, path, format string, args ...any) {
+	if deref(f.value).Kind == yaml.MappingNode {
+		m.slip(f.key, path, format, args...)
+	} else {
+		m.p.errorf(f.key, path, format, args...)
+	}
 }
 
 func (p *parser) find(name string) (kind, bool) {
@@ -320,6 +354,13 @@ func (p *parser) step(n *yaml.Node, path string) bool {
 	p.errorf(n, path, "the policies have more than %d nodes when aliases (*) are followed", mostSteps)
 	p.overflow = true
 	return false
+}
+
+func (p *parser) warnf(n *yaml.Node, path, format string, args ...any) {
+	const most = 1000 // as for mistakes
+	if len(p.slips) < most {
+		p.slips = append(p.slips, Warning{Line: n.Line, Column: n.Column, Path: path, Msg: fmt.Sprintf(format, args...)})
+	}
 }
 
 func (p *parser) errorf(n *yaml.Node, path, format string, args ...any) {

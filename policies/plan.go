@@ -20,6 +20,8 @@ type Plan struct {
 	names       []string
 	fingerprint uint64
 	strict      bool
+	uncounted   bool      // no probability is told
+	slips       []Warning // see Slips
 	firstMatch  bool
 	partitions  int
 	sizes       bool // Size is asked for
@@ -46,6 +48,10 @@ func (p *Plan) Words() int { return p.words }
 
 // Strict reports whether the answers are the Collector's. Then repeated spans count like others.
 func (p *Plan) Strict() bool { return p.strict }
+
+// Slips are the mistakes that the Collector takes no notice of, in the order of the text: with Options.Strict they are none, since
+// what runs there is to run here. Without it Parse reports them like all others.
+func (p *Plan) Slips() []Warning { return p.slips }
 
 // Len returns the number of policies in the list; those within others do not count.
 func (p *Plan) Len() int { return len(p.policies) }

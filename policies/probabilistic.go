@@ -23,11 +23,10 @@ func readProbabilistic(m *mapping) rule {
 	if salt, n := m.text("hash_salt"); n != nil && salt != "" {
 		r.salt = salt
 	}
-	m.required("sampling_percentage", "1")
+	m.expected("sampling_percentage", "1")
 	percent, n := m.number("sampling_percentage")
 	if n != nil && (percent < 0 || percent > 100) {
-		m.p.errorf(n, m.sub("sampling_percentage"), "must lie between 0 and 100, but is %s", n.Value)
-		return r
+		m.slip(n, m.sub("sampling_percentage"), "must lie between 0 and 100, but is %s", n.Value)
 	}
 	r.percent, r.threshold = percent, hashThreshold(percent/100)
 	return r
@@ -57,7 +56,7 @@ func (r *probabilistic) compile(c *compiler) gate {
 }
 
 // limitOf returns the randomness from which on a share of all traces is.
-func limitOf(share float64) uint64 { return Never - uint64(math.Round(share*Never)) }
+func limitOf(share float64) uint64 { return Never - uint64(math.Round(min(max(share, 0), 1)*Never)) }
 
 type hashGate struct {
 	salt      int

@@ -16,7 +16,11 @@ func statusNames() []string { return []string{"UNSET", "OK", "ERROR"} }
 func readStatusCode(m *mapping) rule {
 	r := &statusCode{}
 	m.required("status_codes", "[ERROR]")
-	for _, code := range m.texts("status_codes", "[ERROR]") {
+	codes := m.texts("status_codes", "[ERROR]")
+	if f := m.get("status_codes"); f != nil && m.theirs && len(codes) == 0 {
+		m.p.errorf(f.value, m.sub("status_codes"), "is an empty list; write one such as [ERROR]") // the Collector does not start
+	}
+	for _, code := range codes {
 		known := false
 		for status, name := range statusNames() {
 			if name == code.text {

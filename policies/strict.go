@@ -55,11 +55,11 @@ const durationWords = 2
 
 func (c *compiler) strictLatency(r *latency) *spanBit {
 	for _, l := range c.latencies {
-		if l.above == int64(r.above) && l.upTo == int64(r.upTo) {
+		if l.above == r.above && l.upTo == r.upTo {
 			return l.bit
 		}
 	}
-	l := strictLatency{int64(r.above), int64(r.upTo), &spanBit{}}
+	l := strictLatency{r.above, r.upTo, &spanBit{}}
 	c.latencies = append(c.latencies, l)
 	return l.bit
 }

@@ -20,7 +20,7 @@ func readStringAttribute(m *mapping) rule {
 	r := &stringAttribute{}
 	r.key = readKey(m, "http.route")
 	const example = "[/checkout, /pay]"
-	m.required("values", example)
+	m.expected("values", example)
 	items := m.texts("values", example)
 	r.patterns = m.flag("enabled_regex_matching")
 	r.invert = m.flag("invert_match")
@@ -35,16 +35,19 @@ func readStringAttribute(m *mapping) rule {
 			}
 		}
 	}
+	if !r.patterns {
+		items = withoutEmpty(items) // which no value equals
+	}
 	r.values = values(items)
 	return r
 }
 
 // readKey reads the key of an attribute policy.
 func readKey(m *mapping, example string) string {
-	m.required("key", example)
+	m.expected("key", example)
 	key, n := m.text("key")
 	if n != nil && key == "" {
-		m.p.errorf(n, m.sub("key"), "is empty; write the key of an attribute, such as %s", example)
+		m.slip(n, m.sub("key"), "is empty; write the key of an attribute, such as %s", example)
 	}
 	return key
 }
@@ -88,6 +91,9 @@ func (c exactCondition) addTo(col *column, bit uint64) {
 
 // quoted lists texts as "a" or "b".
 func quoted(texts []string) string {
+	if len(texts) == 0 {
+		return "nothing" // in strict lists
+	}
 	q := make([]string, len(texts))
 	for i, t := range texts {
 		q[i] = strconv.Quote(t)

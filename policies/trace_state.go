@@ -16,19 +16,21 @@ type traceState struct {
 
 func readTraceState(m *mapping) rule {
 	r := &traceState{key: readKey(m, "vendor")}
-	m.required("values", "[debug]")
-	items := m.texts("values", "[debug]")
+	m.expected("values", "[debug]")
+	items := withoutEmpty(m.texts("values", "[debug]"))
 	if r.key != "" && !tracestate.ValidKey([]byte(r.key)) {
 		_, n := m.text("key")
-		m.p.errorf(n, m.sub("key"), "%s cannot be a tracestate key: these have lower-case letters, digits and _-*/,"+
+		m.slip(n, m.sub("key"), "%s cannot be a tracestate key: these have lower-case letters, digits and _-*/,"+
 			" start with a letter, and may be tenant@system", quote(r.key))
 	}
-	for _, i := range items {
-		if !tracestate.ValidValue([]byte(i.text)) || len(r.key)+len(i.text) >= 256 {
-			m.p.errorf(i.node, i.path, "%s cannot be a tracestate value: these are"+
+	items = slices.DeleteFunc(items, func(i item) bool {
+		wrong := !tracestate.ValidValue([]byte(i.text)) || len(r.key)+len(i.text) >= 256
+		if wrong {
+			m.slip(i.node, i.path, "%s cannot be a tracestate value: these are"+
 				" printable ASCII without comma and equals sign, and shorter than 256 characters with the key", quote(i.text))
 		}
-	}
+		return wrong // it is in no valid tracestate
+	})
 	r.values = values(items)
 	return r
 }

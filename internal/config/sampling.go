@@ -38,6 +38,8 @@ type Sampling struct {
 
 const compatStrict = "strict"
 
+const notWholeMillis = "is not a whole number of milliseconds; the time of the log has no finer ones"
+
 func reasons() map[string]sampler.Reasons {
 	return map[string]sampler.Reasons{"off": sampler.ReasonsOff, "root": sampler.ReasonsRoot, "all": sampler.ReasonsAll}
 }
@@ -91,10 +93,11 @@ func (b *samplingBlock) Validate() error {
 	bad := func(msg string) { errs = append(errs, errors.New(msg)) }
 	wholeMillis := func(key string, v time.Duration) {
 		if v%time.Millisecond != 0 {
-			bad(key + ": " + v.String() + " is not a whole number of milliseconds; the time of the log has no finer ones")
+			bad(key + ": " + v.String() + " " + notWholeMillis)
 		}
 	}
 	switch {
+	case b.Compat == compatStrict: // see strictWaits
 	case b.DecisionWait <= 0:
 		bad("decision_wait: " + b.DecisionWait.String() + " is not positive; write how long a trace waits for its spans, such as 30s")
 	case b.DecisionWait > longestWait:
@@ -102,9 +105,11 @@ func (b *samplingBlock) Validate() error {
 	default:
 		wholeMillis("decision_wait", b.DecisionWait)
 	}
-	if b.DecisionWaitAfterRoot < 0 {
+	switch {
+	case b.Compat == compatStrict:
+	case b.DecisionWaitAfterRoot < 0:
 		bad("decision_wait_after_root_received: " + b.DecisionWaitAfterRoot.String() + " is negative; write such as 15s, or 0s to turn it off")
-	} else {
+	default:
 		wholeMillis("decision_wait_after_root_received", b.DecisionWaitAfterRoot)
 	}
 	if b.MaxTraceBytes < 0 {
@@ -127,7 +132,13 @@ func (r *reader) sampling(key, n *yaml.Node, path string) {
 	if isNull(n) {
 		n = &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}
 	}
+	if isStrict(n) {
+		n = r.asCollector(n, path)
+	}
 	w := decode(r.d, key, r.reasons(n, path), path, &block)
+	if block.Compat == compatStrict {
+		r.strictWaits(w, &block, key, n, path)
+	}
 	r.lateWindow(w, &block, key, n, path)
 	if set, _ := get(n, "thresholds"); set == nil && block.Compat == compatStrict {
 		block.Thresholds = false // the Collector's limits do not know with what probability they keep a trace
@@ -227,6 +238,9 @@ func (r *reader) policies(key, n *yaml.Node, path string) {
 	at, list := get(n, "policies")
 	full := sub(path, "policies")
 	switch {
+	case at == nil && r.cfg.Sampling.Strict:
+		r.d.warn(key, full, "is missing, so nothing is kept; write at least one policy")
+		at, list = key, &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Line: key.Line, Column: key.Column}
 	case at == nil:
 		r.d.add(key, full, "is missing, so nothing would be kept; write at least one policy, such as "+
 			"policies: [{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}]")
@@ -243,7 +257,7 @@ func (r *reader) policies(key, n *yaml.Node, path string) {
 	})
 	if err == nil {
 		r.cfg.Plan = plan
-		for _, w := range plan.Lint() {
+		for _, w := range append(plan.Slips(), plan.Lint()...) {
 			r.d.warnings = append(r.d.warnings, Warning{Line: w.Line, Path: sub(path, w.Path), Msg: w.Msg})
 		}
 		return

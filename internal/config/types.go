@@ -16,6 +16,7 @@ var (
 	durationType = reflect.TypeFor[time.Duration]()
 	opaqueType   = reflect.TypeFor[configopaque.String]()
 	mapListType  = reflect.TypeFor[configopaque.MapList]()
+	blockType    = reflect.TypeFor[samplingBlock]()
 	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 

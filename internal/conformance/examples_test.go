@@ -35,6 +35,7 @@ type exampleShare struct {
 type exampleRefusals struct {
 	Peer     string `yaml:"peer"`
 	Thresher string `yaml:"thresher"`
+	Strict   string `yaml:"strict"` // accepted: Thresher with compat: strict only warns
 }
 
 type exampleSpan struct {
@@ -92,7 +93,11 @@ func (e *example) run(t *testing.T, config string) {
 	for _, s := range subjects {
 		t.Run(s.name, func(t *testing.T) {
 			if e.Refused != nil {
-				if _, err := s.decide(); err == nil || !strings.Contains(err.Error(), s.refusal) {
+				if _, err := s.decide(); s.name == "strict" && e.Refused.Strict == "accepted" {
+					if err != nil {
+						t.Errorf("refuses: %v", err)
+					}
+				} else if err == nil || !strings.Contains(err.Error(), s.refusal) {
 					t.Errorf("does not refuse with %q: %v", s.refusal, err)
 				}
 				return

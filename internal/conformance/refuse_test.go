@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -9,10 +10,12 @@ import (
 const (
 	accepts = ""
 	crashes = "crash"
+	gambles = "gamble" // accepted, but the answer is another each time, which no log can repeat
 )
 
 // A mistake is a policy that something is wrong with, and what becomes of it: accepted, or refused with an error that
-// contains the text. Of the peer's errors only the part is told that says where it noticed.
+// contains the text. Of the peer's errors only the part is told that says where it noticed. With compat: strict Thresher accepts
+// what the peer accepts, and the text is in a warning.
 type mistake struct {
 	about    string
 	policy   string // one policy of the list, or the whole list if it begins with [
@@ -58,7 +61,7 @@ func mistakes() []mistake {
 		{"OTTL that does not parse", `{name: a, type: ottl_condition, ottl_condition: {span: ["name =="]}}`, "start", "span[0]"},
 		{"OTTL that is unknown", `{name: a, type: ottl_condition, ottl_condition: {span: ['duration == "a"']}}`, "start", "duration"},
 		{"OTTL that edits", `{name: a, type: ottl_condition, ottl_condition: {span: ['set(name, "a")']}}`, "start", "span[0]"},
-		{"OTTL that depends on chance", `{name: a, type: ottl_condition, ottl_condition: {span: ['UUID() == "a"']}}`, accepts, "UUID"},
+		{"OTTL that depends on chance", `{name: a, type: ottl_condition, ottl_condition: {span: ['UUID() == "a"']}}`, gambles, "UUID"},
 		{"unknown error mode", `{name: a, type: ottl_condition, ottl_condition: {error_mode: ignored, span: ['name == "a"']}}`,
 			"unmarshal", "did you mean \"ignore\""},
 
@@ -78,6 +81,14 @@ func mistakes() []mistake {
 			` rate_allocation: [{policy: b, percent: 80}, {policy: c, percent: 30}]`), accepts, "add up to 100 or less"},
 		{"composite without a rate", `{name: a, type: composite, composite: {composite_sub_policy: [{name: b, type: always_sample}]}}`,
 			accepts, "max_total_spans_per_second: is missing"},
+
+		{"values in one text", `{name: a, type: string_attribute, string_attribute: {key: tier, values: "gold,silver"}}`, accepts, "must be a list"},
+		{"status in one text", `{name: a, type: status_code, status_code: {status_codes: ERROR}}`, accepts, "must be a list"},
+		{"most below least", `{name: a, type: span_count, span_count: {min_spans: 9, max_spans: 5}}`, accepts, "exchange them"},
+		{"more than 32 bits", `{name: a, type: span_count, span_count: {min_spans: 3000000000}}`, accepts, ""},
+		{"block without keys", `{name: a, type: latency, latency: }`, accepts, "latency"},
+		{"block of another type", `{name: a, type: always_sample, latency: {threshold_ms: 5}}`, accepts, "this block is not used"},
+		{"part of a span", `{name: a, type: span_count, span_count: {min_spans: 2.5}}`, accepts, "must be a whole number"},
 
 		// What is wrong in the Collector only: it has no such nesting.
 		{"and within and", `{name: a, type: and, and: {and_sub_policy: [{name: b, type: and, and: {and_sub_policy: [{name: c, type: always_sample}]}}]}}`,
@@ -106,16 +117,22 @@ func TestMistakes(t *testing.T) {
 			}
 			_, err := startPeer(t).decide(config, request...)
 			switch {
-			case m.peer == accepts && err != nil:
+			case (m.peer == accepts || m.peer == gambles) && err != nil:
 				t.Errorf("the peer refuses: %v", err)
 			case m.peer == crashes && !errors.Is(err, errCrash):
 				t.Errorf("the peer does not crash: %v", err)
-			case m.peer != accepts && m.peer != crashes && (err == nil || !strings.HasPrefix(err.Error(), m.peer+":")):
+			case m.peer != accepts && m.peer != gambles && m.peer != crashes && (err == nil || !strings.HasPrefix(err.Error(), m.peer+":")):
 				t.Errorf("the peer does not refuse at %s: %v", m.peer, err)
 			}
 			for _, strict := range []bool{false, true} {
-				_, err := newEngine(config, strict)
+				e, err := newEngine(config, strict)
 				switch {
+				case strict && m.peer == accepts:
+					if err != nil {
+						t.Errorf("Thresher refuses with compat: strict what the peer accepts: %v", err)
+					} else if said := fmt.Sprint(e.plan.Slips()); !strings.Contains(said, m.thresher) {
+						t.Errorf("Thresher does not warn of %q: %s", m.thresher, said)
+					}
 				case strict && m.peer == crashes && err == nil:
 					t.Error("Thresher accepts with compat: strict what crashes the peer")
 				case m.thresher == accepts && err != nil && (!strict || m.peer != crashes):
