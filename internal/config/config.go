@@ -170,7 +170,9 @@ func (r *reader) sources(key, n *yaml.Node, path string) {
 }
 
 func (r *reader) cluster(key, n *yaml.Node, path string) {
-	if !isNull(n) && len(n.Content) > 0 {
+	if isNull(n) || n.Kind == yaml.MappingNode && len(n.Content) == 0 {
+		r.d.warn(key, path, "is empty and has no effect: more than one node is not supported in this version; remove the section, this node owns all partitions")
+	} else {
 		r.d.add(key, path, "more than one node is not supported in this version; remove the section, this node then owns all partitions")
 	}
 }

@@ -257,7 +257,7 @@ func (r *reader) policies(key, n *yaml.Node, path string) {
 	})
 	if err == nil {
 		r.cfg.Plan = plan
-		for _, w := range append(plan.Slips(), plan.Lint()...) {
+		for _, w := range slices.Concat(plan.Slips(), plan.Lint(), plan.Doubts()) {
 			r.d.warnings = append(r.d.warnings, Warning{Line: w.Line, Path: sub(path, w.Path), Msg: w.Msg})
 		}
 		return

@@ -46,7 +46,7 @@ func openHTTP(ctx context.Context, cfg *HTTPConfig, opts Options) (*httpSender, 
 	client.CheckRedirect = followOnlyPosts
 	url := cfg.TracesEndpoint
 	if url == "" {
-		url = strings.TrimRight(cfg.Client.Endpoint, "/") + "/v1/traces"
+		url = strings.TrimRight(cfg.Client.Endpoint, "/") + tracesPath
 	}
 	return &httpSender{client: client, url: url, json: cfg.Encoding == "json"}, nil
 }

@@ -37,6 +37,9 @@ var kinds = map[string]kind{
 	"debug":     debugKind,
 }
 
+// tracesPath is put behind the endpoint of otlp_http, as in the Collector.
+const tracesPath = "/v1/traces"
+
 var grpcKind = kind{
 	defaults: func() any {
 		cfg := &GRPCConfig{
@@ -87,12 +90,18 @@ var httpKind = kind{
 		}
 		at := append(slices.Clone(path), key)
 		switch u, err := url.Parse(endpoint); {
+		case endpoint != "" && !strings.Contains(endpoint, "://"):
+			problems = append(problems, Problem{at, fmt.Sprintf("is %q, which has no scheme; write http://%[1]s for plain text, or https://%[1]s for TLS", endpoint)})
 		case endpoint == "":
 			problems = append(problems, Problem{at, "missing; write the backend's URL, e.g. endpoint: https://otlp.example.com:4318"})
 		case err != nil:
 			problems = append(problems, Problem{at, "not a URL: " + err.Error()})
 		case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
 			problems = append(problems, Problem{at, fmt.Sprintf("is %q, want a URL that begins with http:// or https://", endpoint)})
+		case key == "endpoint" && strings.HasSuffix(strings.TrimRight(u.Path, "/"), tracesPath):
+			base := strings.TrimSuffix(strings.TrimRight(endpoint, "/"), tracesPath)
+			problems = append(problems, Problem{at, fmt.Sprintf("is %q, and %s is put behind it; write endpoint: %s, or traces_endpoint: %[1]s",
+				endpoint, tracesPath, base)})
 		}
 		return problems
 	},

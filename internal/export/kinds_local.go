@@ -2,7 +2,9 @@ package export
 
 import (
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,6 +43,12 @@ var kafkaKind = kind{
 		}
 		if len(c.Brokers) == 0 {
 			wrong("brokers", "empty; write at least one host:port")
+		}
+		for i, broker := range c.Brokers {
+			host, port, err := net.SplitHostPort(broker)
+			if n, bad := strconv.ParseUint(port, 10, 16); err != nil || host == "" || bad != nil || n == 0 {
+				wrong(fmt.Sprintf("brokers::%d", i), "%q is not host:port; write such as kafka:9092", broker)
+			}
 		}
 		if c.Topic == "" {
 			wrong("topic", "empty; name the topic to write to")

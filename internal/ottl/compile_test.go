@@ -27,6 +27,13 @@ func TestCompileErrors(t *testing.T) {
 		{`kind == SPAN_KIND_FOO`, "enum symbol, SPAN_KIND_FOO, not found"},
 		{`IsMatsh(name, "x")`, `there is no function IsMatsh; did you mean "IsMatch"?`},
 		{`Zzzzzzzzz(name)`, "there is no function Zzzzzzzzz"},
+		{`IsRoot()`, `there is no function IsRoot; did you mean "IsRootSpan"?`},
+		{`IsRootSpan`, "a function is called with brackets: IsRootSpan()"},
+		{`duration > 5`, "a span has no duration; end_time_unix_nano - start_time_unix_nano is it in nanoseconds, so more than 5 ms is " +
+			"end_time_unix_nano - start_time_unix_nano > 5000000; for the duration of the whole trace write a policy of type latency"},
+		{`span.latency > 5`, "a policy of type latency"},
+		{`error == true`, "a span has no error; write status.code == STATUS_CODE_ERROR"},
+		{`service.name == "x"`, `an attribute is attributes["service.name"], of the resource resource.attributes["service.name"]`},
 		{`IsMatch(name)`, "incorrect number of arguments. Expected: 2 Received: 1"},
 		{`IsMatch(name, "(")`, "missing closing )"},
 		{`set(name, "x")`, "change the span, which a condition cannot"},
@@ -58,9 +65,21 @@ func TestCompileNamesEveryMistake(t *testing.T) {
 		at = append(at, policies.ExpressionError{Event: e.Event, Index: e.Index})
 	}
 	require.Equal(t, []policies.ExpressionError{{Index: 0}, {Index: 2}, {Event: true, Index: 1}, {Event: true, Index: 2}, {Event: true, Index: 3}}, at)
-	require.Contains(t, errs[2].Msg, "IsRootSpan is for spans only")
+	require.Contains(t, errs[2].Msg, "IsRootSpan is not for events, only for spans; move the expression to span, or write span."+noRoot)
 	require.Contains(t, errs[3].Msg, "a span event has no kind")
 	require.Contains(t, errs[4].Msg, `did you mean "span"?`)
+}
+
+// What messages say to write is right.
+func TestWhatMessagesSayToWrite(t *testing.T) {
+	_, errs := New().Compile(policies.Expressions{
+		Span: []string{
+			"end_time_unix_nano - start_time_unix_nano > 5000000", "IsRootSpan()", noRoot, "status.code == STATUS_CODE_ERROR",
+			`resource.attributes["service.name"] == "x"`,
+		},
+		SpanEvent: []string{"span." + noRoot},
+	})
+	require.Empty(t, errs)
 }
 
 func TestErrorsRepeatLittle(t *testing.T) {

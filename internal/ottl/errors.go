@@ -46,6 +46,39 @@ func (r *reader) mistake(text, context string, err error, names []string) string
 	return shown(text) + ": " + r.cause(text, at, context, msg, names)
 }
 
+const noRoot = "parent_span_id == SpanID(0x0000000000000000)"
+
+// noFunction says what to write in place of a function that does not exist.
+func noFunction(name, context string, names []string) string {
+	if context == "spanevent" && (name == "IsRootSpan" || name == "IsRoot") {
+		return name + " is not for events, only for spans; move the expression to span, or write span." + noRoot
+	}
+	hint := suggest.DidYouMean(name, names)
+	// A name that goes on is nearer than one with other letters: IsRoot is IsRootSpan, not IsBool.
+	if i := slices.IndexFunc(names, func(n string) bool {
+		return len(name) > 3 && strings.HasPrefix(strings.ToLower(n), strings.ToLower(name))
+	}); i >= 0 {
+		hint = fmt.Sprintf("; did you mean %q?", names[i])
+	}
+	return "there is no function " + name + hint
+}
+
+// insteadOf are the paths that people look for, and what there is.
+func insteadOf(segment string) string {
+	switch segment {
+	case "duration", "latency", "elapsed", "duration_ms", "duration_nano":
+		return "end_time_unix_nano - start_time_unix_nano is it in nanoseconds, so more than 5 ms is end_time_unix_nano - start_time_unix_nano > 5000000; " +
+			"for the duration of the whole trace write a policy of type latency"
+	case "is_root", "root":
+		return "write IsRootSpan()"
+	case "error", "is_error":
+		return "write status.code == STATUS_CODE_ERROR"
+	case "service", "service_name":
+		return `write resource.attributes["service.name"]`
+	}
+	return ""
+}
+
 const editors = "functions that begin with a small letter change the span, which a condition cannot; " +
 	"those that give a value begin with a capital"
 
@@ -54,15 +87,15 @@ func (r *reader) cause(text, at, context, msg string, names []string) string {
 		return wrongPath(m[1], m[2], context)
 	}
 	if m := r.function.FindStringSubmatch(msg); m != nil {
-		if m[1] == "IsRootSpan" {
-			return "IsRootSpan is for spans only; move the expression to span"
-		}
-		return fmt.Sprintf("there is no function %s%s", m[1], suggest.DidYouMean(m[1], names))
+		return noFunction(m[1], context, names)
 	}
 	if own, ok := strings.CutPrefix(msg, "couldn't create function: "); ok {
 		return own
 	}
 	expected, syntax := strings.CutPrefix(msg, "(expected ")
+	if called := strings.TrimSpace(text); syntax && slices.Contains(names, called) {
+		return fmt.Sprintf("a function is called with brackets: %s()", called)
+	}
 	switch {
 	case strings.HasPrefix(msg, "the path section ") && strings.Contains(text, "attributes."):
 		return `an attribute is written attributes["http.route"], with its whole key in the brackets`
@@ -113,7 +146,9 @@ func wrongPath(segment, path, context string) string {
 		if strings.HasPrefix(path, owner+"."+segment+".") && !slices.Contains(pathNames(context), segment) {
 			known := []string{"span", "spanevent", "resource", "scope", "instrumentation_scope"}
 			hint := suggest.DidYouMean(segment, known)
-			if hint == "" {
+			if key := strings.TrimPrefix(path, owner+"."); hint == "" && !strings.Contains(key, "[") {
+				hint = fmt.Sprintf("; an attribute is attributes[%q], of the resource resource.attributes[%[1]q]", key)
+			} else if hint == "" {
 				hint = "; known are " + strings.Join(known, ", ")
 			}
 			return fmt.Sprintf("a path cannot begin with %s%s", segment, hint)
@@ -124,7 +159,9 @@ func wrongPath(segment, path, context string) string {
 		name = "span event"
 	}
 	hint := ""
-	if owner == "span" || owner == "spanevent" {
+	if instead := insteadOf(segment); owner == "span" && instead != "" {
+		hint = "; " + instead
+	} else if owner == "span" || owner == "spanevent" {
 		hint = suggest.DidYouMean(segment, pathNames(owner))
 	}
 	if hint == "" {
