@@ -25,7 +25,7 @@ type Sampling struct {
 	// At least DecisionWait, at most 168h; default the larger of DecisionWait and 30s.
 	LateWindow time.Duration
 	// MaxTraceBytes decides a trace early when its spans exceed it; what comes later follows the decision. 0 is off, the
-	// default.
+	// default if Strict; else the default is largestTrace.
 	MaxTraceBytes int64
 	// Strict is compat: strict. The answers are the Collector's, also where Thresher has better ones.
 	Strict bool
@@ -51,6 +51,11 @@ const RootWaitForBatches = 15 * time.Second
 
 // sdkBatches is how long SDKs gather spans unless they are told otherwise.
 const sdkBatches = 5 * time.Second
+
+// largestTrace is some 50,000 spans, more than backends and people can look at as one trace, and so little that a few such traces
+// are held whole, and read again from the log, within the memory of a small node. Traces without end (one ID that a loop or a
+// broken propagation reuses) are the only ones that grow beyond it. The Collector has no limit of its own.
+const largestTrace receive.ByteSize = 32 << 20
 
 const (
 	longestWait = 24 * time.Hour
@@ -134,6 +139,8 @@ func (r *reader) sampling(key, n *yaml.Node, path string) {
 	}
 	if isStrict(n) {
 		n = r.asCollector(n, path)
+	} else {
+		block.MaxTraceBytes = largestTrace
 	}
 	w := decode(r.d, key, r.reasons(n, path), path, &block)
 	if block.Compat == compatStrict {

@@ -102,16 +102,16 @@ func (s *Store) Decided(p *config.Policies) (from, to int64, some bool) {
 		return 0, 0, false
 	}
 	longest := p.Sampling.DecisionWait.Milliseconds()
-	shortest := longest
-	switch root := p.Sampling.DecisionWaitAfterRoot.Milliseconds(); {
-	case p.Sampling.MaxTraceBytes > 0:
-		shortest = 0
-	case root > 0:
-		shortest = min(root, longest)
+	usual := longest
+	if root := p.Sampling.DecisionWaitAfterRoot.Milliseconds(); root > 0 {
+		usual = min(root, longest)
 	}
 	from = math.MaxInt64
 	for i := range s.traces {
-		end := millis(s.traces[i].end)
+		end, shortest := millis(s.traces[i].end), usual
+		if most := p.Sampling.MaxTraceBytes; most > 0 && s.traces[i].bytes > uint64(most) {
+			shortest = 0
+		}
 		from, to = min(from, end+shortest), max(to, end+longest+policies.Tick)
 	}
 	return from, to, true
