@@ -49,8 +49,12 @@ policies count it, and --explain shows both numbers.
 
 --output json writes one object a line instead:
   trace_id, decision (kept or dropped), policy, matched, probability (0 if dropped),
-  spans, complete (a root span is there), errors (policies with a condition that
-  could not be evaluated for a span, and was true of none; absent without any)
+  spans, complete (a root span is there), service and operation (of the root span, or
+  else of the first), start, duration_ms (both absent if not known), bytes, errors
+  (policies with a condition that could not be evaluated for a span, and was true of
+  none; absent without any)
+If there is a doubt about the configuration, the first line is not a trace but has
+warnings: [{line, path, message}]. jq 'select(.trace_id)' leaves it out.
 
 Exit status: 0 all inputs were read, 1 some of it could not be, or the configuration
 has mistakes.`,
@@ -75,17 +79,16 @@ has mistakes.`,
 			for _, path := range args {
 				tracefile.ReadFile(cmd.Context(), path, cmd.InOrStdin(), in)
 			}
+			p.Warnings = byLine(append(p.Warnings, outOfTerm(p, &in.store, now())...))
 			if o.output != "json" {
-				for _, w := range byLine(append(p.Warnings, outOfTerm(p, &in.store, now())...)) {
-					fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d: warning: %s: %s\n", p.File, w.Line, w.Path, w.Msg)
-				}
+				warn(cmd.ErrOrStderr(), p.File, p.Warnings)
 			}
 			return o.run(cmd.Context(), p, in, cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&o.config, "config", "c", "", "configuration `FILE` of Thresher or of a Collector; - is standard input")
-	flags.StringVar(&o.processor, "processor", "", "`NAME` of the Collector's processor, if it has several tail_sampling/name")
+	processorFlag(cmd, &o.processor)
 	flags.StringVar(&o.compat, "compat", "", "`MODE`: strict answers as the Collector does, also where Thresher differs on purpose")
 	flags.StringVar(&o.output, "output", "table", "`FORMAT`: table, totals (only the sums), json (one object a line)")
 	flags.StringVar(&o.explain, "explain", "", "show each condition of the trace with this `ID`, or the beginning of it")
@@ -116,12 +119,8 @@ func (o *evaluateOptions) check(args []string) error {
 
 // outOfTerm warns of force policies that force nothing, now or in the time of the traces: else who looks for what they keep would wonder.
 func outOfTerm(p *config.Policies, store *evaluate.Store, now time.Time) (all []config.Warning) {
-	section := "sampling"
-	if p.Processor != "" {
-		section = "processors." + p.Processor
-	}
 	from, to, some := store.Decided(p)
-	forces(p.Plan, section, func(w config.Warning, term policies.Term) {
+	forces(p.Plan, p.Path, func(w config.Warning, term policies.Term) {
 		switch {
 		case some && term.Until <= from:
 			w.Msg += fmt.Sprintf(" ended at %s, and these traces are decided from %s on, so it keeps none of them", inUTC(term.Until), inUTC(from))
@@ -168,6 +167,9 @@ func (o *evaluateOptions) decide(ctx context.Context, p *config.Policies, in *in
 		return nil
 	}
 	if o.output == "json" {
+		if err := evaluate.WriteJSONWarnings(out, p.Warnings); err != nil {
+			return err
+		}
 		return in.store.Decide(ctx, p, evaluate.Options{}, func(r *evaluate.Result) error { return evaluate.WriteJSON(out, r) })
 	}
 	table, totals := evaluate.NewTable(out, p.Plan), evaluate.NewTotals(p.Plan)

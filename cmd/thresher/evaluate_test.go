@@ -59,9 +59,9 @@ kept 2 of 3 traces (66.7 %), 2 of 3 spans (66.7 %), 128 B of 185 B (69.2 %)
 	assert.True(t, strings.HasPrefix(r.stdout, "POLICY "), r.stdout)
 
 	r = thresher(t, parts{}, judged, "evaluate", "-c", "-", "--output", "json", input)
-	assert.Equal(t, result{0, `{"trace_id":"5b8efff798038103d269b633813fc60c","decision":"dropped","policy":"","matched":[],"probability":0,"spans":1,"complete":true}
-{"trace_id":"5b9efff798038103d269b633813fc60c","decision":"kept","policy":"errors","matched":["errors"],"probability":1,"spans":1,"complete":true}
-{"trace_id":"0000000000000000d269b633813fc60c","decision":"kept","policy":"slow","matched":["slow"],"probability":1,"spans":1,"complete":true}
+	assert.Equal(t, result{0, `{"trace_id":"5b8efff798038103d269b633813fc60c","decision":"dropped","policy":"","matched":[],"probability":0,"spans":1,"complete":true,"service":"shop","operation":"GET /","start":"2023-11-14T22:13:20Z","duration_ms":20,"bytes":57}
+{"trace_id":"5b9efff798038103d269b633813fc60c","decision":"kept","policy":"errors","matched":["errors"],"probability":1,"spans":1,"complete":true,"service":"shop","operation":"POST /pay","start":"2023-11-14T22:13:20Z","duration_ms":30,"bytes":63}
+{"trace_id":"0000000000000000d269b633813fc60c","decision":"kept","policy":"slow","matched":["slow"],"probability":1,"spans":1,"complete":true,"service":"shop","operation":"GET /report","start":"2023-11-14T22:13:20Z","duration_ms":2000,"bytes":65}
 `, ""}, r)
 }
 
@@ -77,9 +77,9 @@ processors:
     policies: [{name: all, type: always_sample}]
 `)
 	r := thresher(t, parts{}, traces(), "evaluate", "-c", collector, "--output", "json", "-")
-	assert.Equal(t, result{1, "", collector + ":2:1: processors: there are 2 tail_sampling processors; choose one with --processor: " +
-		"tail_sampling/a, tail_sampling/b\n"}, r)
-	for processor, kept := range map[string]int{"tail_sampling/a": 1, "a": 1, "b": 3} {
+	assert.Equal(t, result{1, "", collector + ":3:3: there are 2 places with policies; choose one by its name or line, as in --processor 3: " +
+		"processors.tail_sampling/a (line 3), processors.tail_sampling/b (line 7)\n"}, r)
+	for processor, kept := range map[string]int{"tail_sampling/a": 1, "a": 1, "b": 3, "3": 1, "7": 3} {
 		r = thresher(t, parts{}, traces(), "evaluate", "-c", collector, "--processor", processor, "--compat", "strict", "--output", "json", "-")
 		assert.Equal(t, 0, r.status, r.stderr)
 		assert.Equal(t, kept, strings.Count(r.stdout, `"kept"`), processor)
@@ -223,6 +223,7 @@ func TestEvaluateTellsOfForcesOutOfTerm(t *testing.T) {
 		assert.Equal(t, want, r.stderr, term)
 		r = thresher(t, parts{now: clock("2030-01-01T00:00:00Z")}, traces(), "evaluate", "-c", path, "--output", "json", "-")
 		assert.Empty(t, r.stderr)
+		assert.Equal(t, want != "", strings.HasPrefix(r.stdout, `{"warnings":[{"line":5,"path":"sampling.policies[1]","message":"\"incident\" `), r.stdout)
 	}
 }
 
@@ -242,7 +243,7 @@ func TestConditionsThatCannotBeEvaluated(t *testing.T) {
 		assert.Contains(t, r.stdout, "bad: a condition could not be evaluated for 1 trace: "+why+"\n")
 		assert.NotContains(t, r.stdout, "errors: a condition")
 		r = thresher(t, parts{}, traces(), "evaluate", "-c", path, "--output", "json", "-")
-		assert.Contains(t, r.stdout, `"spans":1,"complete":true,"errors":["bad"]}`)
+		assert.Contains(t, r.stdout, `"spans":1,"complete":true,"errors":["bad"],`)
 		assert.Equal(t, 1, strings.Count(r.stdout, `"errors":[`))
 		r = thresher(t, parts{}, traces(), "evaluate", "-c", path, "--explain", fine, "-")
 		assert.Contains(t, r.stdout, fine+"  dropped, no policy matched, errors in bad\n")

@@ -14,8 +14,8 @@ import (
 
 // testOptions are the flags of test.
 type testOptions struct {
-	config, output, run string
-	verbose             bool
+	config, processor, output, run string
+	verbose                        bool
 }
 
 func newTest(getenv func(string) (string, bool)) *cobra.Command {
@@ -93,6 +93,7 @@ Exit status: 0 all tests passed, 1 some failed, or a file has mistakes.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&o.config, "config", "c", "", "configuration `FILE` to test in place of the one that the tests name")
+	processorFlag(cmd, &o.processor)
 	flags.StringVar(&o.run, "run", "", "run only tests whose name matches this `REGEXP`")
 	flags.StringVar(&o.output, "output", "text", "`FORMAT`: text, junit (XML for continuous integration)")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "name the tests that passed too")
@@ -111,7 +112,7 @@ type testRun struct {
 }
 
 func (t *testRun) file(path string) error {
-	file, err := policytest.Load(path, t.cmd.InOrStdin(), policytest.Options{Config: t.o.config, Getenv: t.getenv})
+	file, err := policytest.Load(path, t.cmd.InOrStdin(), policytest.Options{Config: t.o.config, Processor: t.o.processor, Getenv: t.getenv})
 	if err != nil {
 		t.broken++
 		t.junit.AddMistakes(path, err)

@@ -60,3 +60,27 @@ func TestTestMistakes(t *testing.T) {
 	assert.Equal(t, "2 passed, 0 failed\n", r.stdout)
 	assert.Equal(t, bad+`:2:19: tests[0].trase: unknown key; did you mean "trace"?`+"\n"+filepath.Join(dir, "d.yaml")+": there is no such file; check the path\n", r.stderr)
 }
+
+// The tests of a Collector's policies run where the policies are: in a ConfigMap, and one of several.
+func TestTestInAConfigMap(t *testing.T) {
+	path := write(t, judgedTests)
+	rendered := write(t, `kind: ConfigMap
+data:
+  relay: |
+    processors:
+      tail_sampling: {policies: [{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}]}
+---
+kind: ConfigMap
+data:
+  relay: |
+    processors:
+      tail_sampling: {policies: [{name: errors, type: always_sample}]}
+`)
+	r := thresher(t, parts{}, "", "test", "-c", rendered, path)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.stderr, rendered+":5:7: there are 2 places with policies; choose one by its name or line, as in --processor 5")
+	r = thresher(t, parts{}, "", "test", "-c", rendered, "--processor", "5", path)
+	assert.Equal(t, result{0, "2 passed, 0 failed\n", ""}, r)
+	r = thresher(t, parts{}, "", "test", "-c", rendered, "--processor", "11", path)
+	assert.True(t, strings.HasSuffix(r.stdout, "1 passed, 1 failed\n"), r.stdout)
+}

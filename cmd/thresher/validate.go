@@ -17,7 +17,8 @@ import (
 )
 
 func newValidate(getenv func(string) (string, bool), now func() time.Time) *cobra.Command {
-	return &cobra.Command{
+	from := config.PoliciesFrom{Getenv: getenv}
+	cmd := &cobra.Command{
 		Use:   "validate FILE",
 		Short: "Check a configuration and say everything that is wrong with it",
 		Long: `Reads a configuration as "thresher run" does and says what it would run, or
@@ -25,7 +26,13 @@ everything that is wrong with it, each with file, line, column and what to
 write instead. A file - is standard input. Nothing is connected to or opened:
 whether Kafka and the backends answer is seen when it runs.
 
-Exit status: 0 the configuration can be run, 1 it cannot.`,
+A file may also have policies only: the section sampling, or an OpenTelemetry
+Collector's configuration, alone or within Helm values, a ConfigMap or a resource
+of the operator, also in one of several YAML documents. Then the policies are
+checked, and what is missing to run it is listed.
+
+Exit status: 0 the configuration can be run, or has nothing but policies and these
+are right, 1 neither.`,
 		Example: `  thresher validate thresher.yaml
   KAFKA_PASSWORD=x thresher validate thresher.yaml    # for a reference ${env:KAFKA_PASSWORD}
   helm template . | thresher validate -`,
@@ -39,16 +46,31 @@ Exit status: 0 the configuration can be run, 1 it cannot.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := load(args[0], cmd.InOrStdin(), getenv)
+			check, err := config.CheckFile(args[0], cmd.InOrStdin(), from)
 			if err != nil {
 				return report(cmd.ErrOrStderr(), err)
 			}
-			for _, w := range warnings(cfg, now()) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d: warning: %s: %s\n", cfg.File, w.Line, w.Path, w.Msg)
+			if p := check.Policies; p != nil {
+				warn(cmd.ErrOrStderr(), p.File, byLine(append(p.Warnings, ended(p.Plan, p.Path, now())...)))
+				summarizePolicies(cmd.OutOrStdout(), check)
+				return nil
 			}
-			summarize(cmd.OutOrStdout(), cfg)
+			warn(cmd.ErrOrStderr(), check.Config.File, warnings(check.Config, now()))
+			summarize(cmd.OutOrStdout(), check.Config)
 			return nil
 		},
+	}
+	processorFlag(cmd, &from.Processor)
+	return cmd
+}
+
+func processorFlag(cmd *cobra.Command, name *string) {
+	cmd.Flags().StringVar(name, "processor", "", "`NAME` of the Collector's processor, or its line, if there are several tail_sampling/name")
+}
+
+func warn(stderr io.Writer, file string, all []config.Warning) {
+	for _, w := range all {
+		fmt.Fprintf(stderr, "%s:%d: warning: %s: %s\n", file, w.Line, w.Path, w.Msg)
 	}
 }
 
@@ -117,11 +139,28 @@ func counted(n int, what string) string {
 
 func inUTC(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
 
+// summary writes what a configuration runs.
+type summary struct{ out io.Writer }
+
+func (s summary) row(name, format string, args ...any) {
+	fmt.Fprintf(s.out, "  %-9s %s\n", name, fmt.Sprintf(format, args...))
+}
+
+// summarizePolicies says what a file decides, and what it lacks to be run.
+func summarizePolicies(out io.Writer, check *config.Check) {
+	p := check.Policies
+	fmt.Fprintf(out, "%s: the policies are ok\n", p.File)
+	summary{out}.sampling(&p.Sampling, p.Plan)
+	fmt.Fprintf(out, "Nothing but %s (line %d) was checked. \"thresher evaluate\" and \"thresher test\" can use the file as it is; \"thresher run\" needs:\n",
+		p.Path, p.Line)
+	for line := range strings.Lines(check.Missing.Error()) {
+		fmt.Fprintf(out, "  %s\n", strings.TrimSuffix(line, "\n"))
+	}
+}
+
 // summarize says what a configuration runs.
 func summarize(out io.Writer, cfg *config.Config) {
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(out, "  %-9s %s\n", name, fmt.Sprintf(format, args...))
-	}
+	row := summary{out}.row
 	fmt.Fprintf(out, "%s: ok\n", cfg.File)
 	for _, r := range cfg.Receivers {
 		var parts []string
@@ -137,26 +176,31 @@ func summarize(out io.Writer, cfg *config.Config) {
 		row("receives", "nothing itself; others write the topic")
 	}
 	row("log", "%s, topic %s, %s", strings.Join(cfg.Kafka.Brokers, ","), cfg.Kafka.Spans.Topic, counted(cfg.Kafka.Spans.Partitions, "partition"))
-	wait := "decides " + short(cfg.Sampling.DecisionWait) + " after the first span"
-	if cfg.Sampling.DecisionWaitAfterRoot > 0 {
-		wait += ", or " + short(cfg.Sampling.DecisionWaitAfterRoot) + " after the root span"
-	}
-	row("sampling", "%s; late spans follow the decision for %s", wait, short(cfg.Sampling.LateWindow))
-	if cfg.Sampling.Strict {
-		row("", "answers as the Collector does, also where Thresher has better ones (compat: strict)")
-	}
-	for i, line := range policyTable(cfg.Plan) {
-		row([]string{"policies", ""}[min(i, 1)], "%s", line)
-	}
-	if names := cfg.Plan.RescueNames(); len(names) > 0 {
-		row("rescues", "dropped traces for late spans that match: %s", strings.Join(names, ", "))
-	}
-	row("writes", "%s", marks(cfg.Sampling.Marks))
+	summary{out}.sampling(&cfg.Sampling, cfg.Plan)
 	row("kept", "to %s", export.Destinations(cfg.Routes.Kept))
 	if len(cfg.Routes.Dropped) > 0 {
 		row("dropped", "to %s", export.Destinations(cfg.Routes.Dropped))
 	}
 	row("node", "health, metrics and status on http://%s", cfg.Node.Listen)
+}
+
+// sampling says when and by what traces are decided.
+func (s summary) sampling(sampling *config.Sampling, plan *policies.Plan) {
+	wait := "decides " + short(sampling.DecisionWait) + " after the first span"
+	if sampling.DecisionWaitAfterRoot > 0 {
+		wait += ", or " + short(sampling.DecisionWaitAfterRoot) + " after the root span"
+	}
+	s.row("sampling", "%s; late spans follow the decision for %s", wait, short(sampling.LateWindow))
+	if sampling.Strict {
+		s.row("", "answers as the Collector does, also where Thresher has better ones (compat: strict)")
+	}
+	for i, line := range policyTable(plan) {
+		s.row([]string{"policies", ""}[min(i, 1)], "%s", line)
+	}
+	if names := plan.RescueNames(); len(names) > 0 {
+		s.row("rescues", "dropped traces for late spans that match: %s", strings.Join(names, ", "))
+	}
+	s.row("writes", "%s", marks(sampling.Marks))
 }
 
 // short writes 30s, 5m and 1h30m without the zeros of Duration.String.

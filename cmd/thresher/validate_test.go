@@ -97,3 +97,63 @@ func clock(at string) func() time.Time {
 		return now
 	}
 }
+
+// A file with nothing but policies is checked as far as it goes, whoever's it is, and is told what it lacks.
+func TestValidatePoliciesOnly(t *testing.T) {
+	const all = "{num_traces: 5, policies: [{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}]}"
+	table := func(root string) string {
+		return `  sampling  decides 30s after the first span` + root + `; late spans follow the decision for 30s
+  policies  errors  status_code  a span with status ERROR
+  writes    thresher.policy and thresher.probability on root spans, the probability (ot=th) into tracestates
+Nothing but `
+	}
+	const needs = ` was checked. "thresher evaluate" and "thresher test" can use the file as it is; "thresher run" needs:` + "\n"
+	for about, c := range map[string]struct {
+		text, out string
+		errs      []string
+	}{
+		"only the section": {"sampling: " + all + "\n", "<stdin>: the policies are ok\n" + table("") + "sampling (line 1)" + needs +
+			"  <stdin>:1:1: exporters: this section is missing; write exporters: {otlp_grpc: {endpoint: backend:4317}}\n" +
+			"  <stdin>:1:1: kafka: this section is missing; write kafka: {brokers: [kafka:9092]}\n",
+			[]string{"<stdin>:1: warning: sampling.num_traces: has no effect"}},
+		"a Collector's": {"processors: {batch: {}, tail_sampling: " + all + "}\nexporters: {otlp: {endpoint: \"${env:ABSENT}\"}}\n",
+			"<stdin>: the policies are ok\n" + table("") + "processors.tail_sampling (line 1)" + needs +
+				"  <stdin>:1:1: kafka: this section is missing; write kafka: {brokers: [kafka:9092]}\n" +
+				"  <stdin>:1:1: processors: this is a section of an OpenTelemetry Collector; move what is below tail_sampling (line 1) to a section `sampling:` " +
+				"at the left margin, as it is, and remove `processors:`; batch: not here, leave such work to a Collector in front (batching and memory limits are built in)\n" +
+				"  <stdin>:2:30: exporters.otlp.endpoint: the environment variable ABSENT is not set; set it, or give a default: ${env:ABSENT:-value}\n",
+			[]string{"<stdin>:1: warning: processors.tail_sampling.num_traces: has no effect"}},
+		"a ConfigMap, rendered": {"kind: ServiceAccount\n---\nkind: ConfigMap\ndata:\n  relay: |\n    processors:\n      tail_sampling: " + all + "\n",
+			"<stdin>: the policies are ok\n" + table("") + "data.relay.processors.tail_sampling (line 7)" + needs +
+				"  <stdin>:7: write a configuration with the sections kafka, exporters and sampling, and put what is below data.relay.processors.tail_sampling " +
+				"into the last, as it is; deploy/thresher.yaml is one\n",
+			[]string{"<stdin>:7: warning: data.relay.processors.tail_sampling.num_traces: has no effect"}},
+	} {
+		r := thresher(t, parts{now: time.Now}, c.text, "validate", "-")
+		assert.Equal(t, 0, r.status, "%s: %s", about, r.stderr)
+		assert.Equal(t, c.out, r.stdout, about)
+		for _, want := range c.errs {
+			assert.Contains(t, r.stderr, want, about)
+		}
+		assert.NotContains(t, thresher(t, parts{now: time.Now}, c.text, "run", "-c", "-").stdout, "ok")
+		assert.Equal(t, 1, thresher(t, parts{now: time.Now}, c.text, "run", "-c", "-").status, "what is incomplete does not run")
+	}
+
+	for text, want := range map[string]string{
+		// What is wrong with the policies is all that is told.
+		"config:\n  processors:\n    tail_sampling:\n      policies: [{name: a, type: latncy}]\n": "<stdin>:4:34: config.processors.tail_sampling.policies[0].type: unknown policy type \"latncy\"",
+		// What has more of Thresher's sections is meant to be run.
+		"sampling: " + all + "\nkafka: {brokers: [k:9092]}\n":                                  "exporters: this section is missing",
+		"sampling: " + all + "\nexporters: {debug: }\n":                                        "kafka: this section is missing",
+		"config: {processors: {tail_sampling/a: " + all + ", tail_sampling/b: " + all + "}}\n": "choose one by its name or line, as in --processor 1",
+	} {
+		r := thresher(t, parts{now: time.Now}, text, "validate", "-")
+		assert.Equal(t, 1, r.status, text)
+		assert.Empty(t, r.stdout)
+		assert.Contains(t, r.stderr, want)
+	}
+	two := "processors:\n  tail_sampling/a: " + all + "\n  tail_sampling/b: {policies: [{name: b, type: always_sample}]}\n"
+	r := thresher(t, parts{now: time.Now}, two, "validate", "--processor", "b", "-")
+	assert.Equal(t, 0, r.status, r.stderr)
+	assert.Contains(t, r.stdout, "processors.tail_sampling/b (line 3)")
+}

@@ -42,6 +42,14 @@ const largestFile = 16 << 20
 // Load reads and checks the file at path. getenv is os.LookupEnv, or what stands in for it in tests. The error is
 // *Problems: everything that is wrong, or why the file cannot be read.
 func Load(path string, getenv func(string) (string, bool)) (*Config, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data, getenv)
+}
+
+func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -55,7 +63,7 @@ func Load(path string, getenv func(string) (string, bool)) (*Config, error) {
 	if err != nil {
 		return nil, fatal(path, 0, 0, "cannot be read: %v", cause(err))
 	}
-	return Parse(path, data, getenv)
+	return data, nil
 }
 
 func cause(err error) error {

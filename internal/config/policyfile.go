@@ -2,7 +2,6 @@ package config
 
 import (
 	"io"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -14,6 +13,8 @@ import (
 // Policies is what deciding offline needs of a configuration: when traces are decided, and by what.
 type Policies struct {
 	File      string
+	Path      string // of the section that they are in, such as sampling or processors.tail_sampling
+	Line      int    // where it begins
 	Processor string // the Collector's processor that the policies are of; empty for a configuration of Thresher
 	Sampling  Sampling
 	Plan      *policies.Plan
@@ -22,7 +23,7 @@ type Policies struct {
 
 // PoliciesFrom says where to find the policies, and how to take them.
 type PoliciesFrom struct {
-	// Processor chooses one of several tail_sampling processors: tail_sampling/name, or only the name.
+	// Processor chooses one of several tail_sampling processors: tail_sampling/name, or only the name, or the line it is in.
 	Processor string
 	// Compat, if not empty, stands for `compat` in the file.
 	Compat string
@@ -30,8 +31,8 @@ type PoliciesFrom struct {
 	Getenv func(string) (string, bool)
 }
 
-// LoadPolicies reads the policies of a configuration of Thresher or of an OpenTelemetry Collector; stdin is read for the
-// path -. What is wrong elsewhere in the file is left to those who run it: a variable that only an exporter needs may be unset.
+// LoadPolicies reads the policies of a configuration of Thresher or of an OpenTelemetry Collector, also if it is part of Helm values,
+// of a resource of the operator, or text in a ConfigMap, in any of several YAML documents; stdin is read for the path -. What is wrong elsewhere in the file is left to those who run it: a variable that only an exporter needs may be unset.
 // The error is *Problems.
 func LoadPolicies(path string, stdin io.Reader, from PoliciesFrom) (*Policies, error) {
 	name, data, err := readText(path, stdin)
@@ -46,65 +47,52 @@ func ParsePolicies(name string, data []byte, from PoliciesFrom) (*Policies, erro
 	if len(data) > largestFile {
 		return nil, fatal(name, 0, 0, "has %d bytes; a configuration has at most %d", len(data), largestFile)
 	}
-	d, top, err := parse(name, data, from.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	key, block, path, err := findPolicies(d, top, from.Processor)
-	if err != nil {
-		return nil, err
-	}
-	return d.policies(key, block, path, from)
-}
-
-// findPolicies finds the section of the policies, and its path.
-func findPolicies(d *document, top *yaml.Node, processor string) (key, block *yaml.Node, path string, err error) {
-	if key, block := get(top, "sampling"); key != nil {
-		if processor != "" {
-			return nil, nil, "", fatal(d.name, key.Line, key.Column, "is a configuration of Thresher, whose policies are in the section "+
-				"sampling; a processor such as %s is chosen in one of a Collector", quote(processor))
-		}
-		return key, block, "sampling", nil
-	}
-	at, all := get(top, "processors")
-	names := tailSamplers(all)
+	docs, err := documents(name, data)
 	switch {
-	case at == nil:
-		return nil, nil, "", noPolicies(d.name, top)
-	case len(names) == 0:
-		return nil, nil, "", fatal(d.name, at.Line, at.Column, "processors: there is no tail_sampling processor among them, so there are no policies")
-	case processor == "" && len(names) > 1:
-		return nil, nil, "", fatal(d.name, at.Line, at.Column, "processors: there are %d tail_sampling processors; choose one with --processor: %s",
-			len(names), strings.Join(names, ", "))
-	case processor == "":
-		processor = names[0]
+	case err != nil:
+		return nil, err
+	case len(docs) == 0:
+		return nil, empty(name)
 	}
-	for _, name := range names {
-		if name == processor || name == "tail_sampling/"+processor {
-			key, block := get(all, name)
-			return key, block, "processors." + name, nil
-		}
+	blocks, err := findBlocks(name, data, docs)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(blocks) == 0:
+		return nil, noPolicies(name, docs)
 	}
-	hint := suggest.DidYouMean(processor, names)
-	if hint == "" {
-		hint = "; there are " + strings.Join(names, ", ")
+	block, err := choose(name, blocks, from.Processor)
+	if err != nil {
+		return nil, err
 	}
-	return nil, nil, "", fatal(d.name, at.Line, at.Column, "processors: there is no processor %s%s", quote(processor), hint)
-}
-
-func tailSamplers(n *yaml.Node) (names []string) {
-	if n != nil && n.Kind == yaml.MappingNode {
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if kind, _, _ := strings.Cut(n.Content[i].Value, "/"); kind == "tail_sampling" {
-				names = append(names, n.Content[i].Value)
-			}
-		}
+	d, top, err := resolved(name, block.root, from.Getenv)
+	if err != nil {
+		return nil, err
 	}
-	return names
+	key, value := block.follow(top)
+	if key == nil { // a key that is written twice hides it, which is reported
+		return nil, d.err()
+	}
+	p, err := d.policies(key, value, block.path(), from)
+	if err == nil && !block.ours() {
+		p.Processor = block.name()
+	}
+	return p, err
 }
 
 // noPolicies says of a file without policies what it probably should have been.
-func noPolicies(name string, top *yaml.Node) error {
+func noPolicies(name string, docs []*yaml.Node) error {
+	if len(docs) > 1 {
+		return fatal(name, 0, 0, "has no policies in any of its %d YAML documents; wanted is a section sampling: with policies, or a Collector's "+
+			"processors: with tail_sampling, also as text in a ConfigMap", len(docs))
+	}
+	top := docs[0].Content[0]
+	if top.Kind != yaml.MappingNode {
+		return notSections(name, top)
+	}
+	if at, _ := get(top, "processors"); at != nil {
+		return fatal(name, at.Line, at.Column, "processors: there is no tail_sampling processor among them, so there are no policies")
+	}
 	for i := 0; i+1 < len(top.Content); i += 2 {
 		key := top.Content[i]
 		hint := ""
@@ -139,11 +127,7 @@ func (d *document) policies(key, block *yaml.Node, path string, from PoliciesFro
 	if err := d.err(); err != nil {
 		return nil, err
 	}
-	p := &Policies{File: d.name, Sampling: r.cfg.Sampling, Plan: r.cfg.Plan, Warnings: d.warnings}
-	if name, ok := strings.CutPrefix(path, "processors."); ok {
-		p.Processor = name
-	}
-	return p, nil
+	return &Policies{File: d.name, Path: path, Line: key.Line, Sampling: r.cfg.Sampling, Plan: r.cfg.Plan, Warnings: d.warnings}, nil
 }
 
 // onlyWithin forgets the problems that are not at a place within a value.

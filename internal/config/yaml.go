@@ -19,40 +19,59 @@ var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s:(.*))$`)
 
 // parse returns the top mapping of the only document in data, with references, aliases and merge keys resolved.
 func parse(name string, data []byte, getenv func(string) (string, bool)) (*document, *yaml.Node, error) {
-	if err := checkText(name, data); err != nil {
+	docs, err := documents(name, data)
+	switch {
+	case err != nil:
 		return nil, nil, err
+	case len(docs) == 0:
+		return nil, nil, empty(name)
+	case len(docs) > 1:
+		return nil, nil, fatal(name, docs[1].Line, docs[1].Column, "a second YAML document starts here; a configuration is one document, "+
+			"so remove the --- line and what does not belong to it")
+	}
+	return resolved(name, docs[0].Content[0], getenv)
+}
+
+func empty(name string) error {
+	return fatal(name, 0, 0, "is empty; the smallest configuration has the sections kafka, sampling and exporters, see deploy/thresher.yaml")
+}
+
+func notSections(name string, top *yaml.Node) error {
+	return fatal(name, top.Line, top.Column, "is %s, and a configuration is a block of sections such as kafka: and sampling:; see deploy/thresher.yaml",
+		describe(top))
+}
+
+// documents returns the YAML documents in data as they are written.
+func documents(name string, data []byte) (docs []*yaml.Node, err error) {
+	if err := checkText(name, data); err != nil {
+		return nil, err
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	var root yaml.Node
-	switch err := decoder.Decode(&root); {
-	case errors.Is(err, io.EOF):
-		return nil, nil, fatal(name, 0, 0, "is empty; the smallest configuration has the sections kafka, sampling and exporters, "+
-			"see deploy/thresher.yaml")
-	case err != nil:
-		return nil, nil, syntaxProblem(name, data, err)
+	for {
+		var doc yaml.Node
+		switch err := decoder.Decode(&doc); {
+		case errors.Is(err, io.EOF):
+			return docs, nil
+		case err != nil:
+			return nil, syntaxProblem(name, data, err)
+		}
+		docs = append(docs, &doc)
 	}
-	var second yaml.Node
-	switch err := decoder.Decode(&second); {
-	case err == nil:
-		return nil, nil, fatal(name, second.Line, second.Column, "a second YAML document starts here; a configuration is one document, "+
-			"so remove the --- line and what does not belong to it")
-	case !errors.Is(err, io.EOF):
-		return nil, nil, syntaxProblem(name, data, err)
-	}
+}
 
-	top := root.Content[0]
+// resolved returns a top mapping with references, aliases and merge keys resolved.
+func resolved(name string, top *yaml.Node, getenv func(string) (string, bool)) (*document, *yaml.Node, error) {
 	if top.Kind != yaml.MappingNode {
-		return nil, nil, fatal(name, top.Line, top.Column, "is %s, and a configuration is a block of sections such as kafka: and sampling:; "+
-			"see deploy/thresher.yaml", describe(top))
+		return nil, nil, notSections(name, top)
 	}
 	d := &document{name: name, text: map[*yaml.Node]string{}, retyped: map[*yaml.Node]*yaml.Node{}, broken: map[*yaml.Node]bool{}}
 	d.expandAll(top, "", getenv)
 	r := resolver{d: d, open: map[*yaml.Node]bool{}, left: mostNodes}
-	resolved := r.resolve(top, "")
+	tree := r.resolve(top, "")
 	if r.left <= 0 {
 		return nil, nil, fatal(name, 1, 1, "has more than %d values when aliases (*name) are followed; write less with fewer aliases", mostNodes)
 	}
-	return d, resolved, nil
+	return d, tree, nil
 }
 
 // checkText finds what makes the YAML library stop without saying where.
@@ -102,6 +121,8 @@ func syntaxProblem(name string, data []byte, err error) *Problems {
 	}
 	hint := "check the indentation, and that text with : or # in it is in quotes"
 	switch {
+	case strings.Contains(at, "{{"):
+		hint = "this is a template, so render it first, as in: helm template . | thresher validate -"
 	case strings.Contains(what, "mapping values are not allowed"):
 		hint = "this line or the one before has a colon too many or is indented too deep; put text with a colon in it in quotes"
 	case strings.Contains(what, "could not find expected ':'"), strings.Contains(what, "did not find expected key"):

@@ -412,11 +412,17 @@ func TestDurations(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	var b bytes.Buffer
-	require.NoError(t, WriteJSON(&b, &Result{TraceID: wire.TraceID{1}, Kept: true, Policy: "a<b", Matched: []string{"a<b", "c"}, Probability: 0.25, Spans: 3, Complete: true}))
+	require.NoError(t, WriteJSON(&b, &Result{TraceID: wire.TraceID{1}, Kept: true, Policy: "a<b", Matched: []string{"a<b", "c"}, Probability: 0.25, Spans: 3, Complete: true,
+		Service: "pay", Operation: "POST /pay", Start: 1_700_000_000_123_456_789, End: 1_700_000_001_123_956_789, Bytes: 700}))
 	require.NoError(t, WriteJSON(&b, &Result{TraceID: wire.TraceID{2}, Spans: 1}))
-	assert.Equal(t, `{"trace_id":"01000000000000000000000000000000","decision":"kept","policy":"a<b","matched":["a<b","c"],"probability":0.25,"spans":3,"complete":true}
-{"trace_id":"02000000000000000000000000000000","decision":"dropped","policy":"","matched":[],"probability":0,"spans":1,"complete":false}
+	assert.Equal(t, `{"trace_id":"01000000000000000000000000000000","decision":"kept","policy":"a<b","matched":["a<b","c"],"probability":0.25,"spans":3,"complete":true,"service":"pay","operation":"POST /pay","start":"2023-11-14T22:13:20.123456789Z","duration_ms":1000.5,"bytes":700}
+{"trace_id":"02000000000000000000000000000000","decision":"dropped","policy":"","matched":[],"probability":0,"spans":1,"complete":false,"service":"","operation":"","bytes":0}
 `, b.String())
+	b.Reset()
+	require.NoError(t, WriteJSONWarnings(&b, nil))
+	assert.Empty(t, b.String())
+	require.NoError(t, WriteJSONWarnings(&b, []config.Warning{{Line: 3, Path: "sampling.policies[0]", Msg: "a < b"}}))
+	assert.Equal(t, `{"warnings":[{"line":3,"path":"sampling.policies[0]","message":"a < b"}]}`+"\n", b.String())
 
 	s := store(t, spans{id: 1, end: 2000})
 	got := decide(t, s, load(t, ordinary), Options{Explain: func(wire.TraceID) bool { return true }})

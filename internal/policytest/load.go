@@ -1,6 +1,7 @@
 package policytest
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -35,6 +36,8 @@ type Test struct {
 type Options struct {
 	// Config, if not empty, is the configuration to test in place of the one that a file names.
 	Config string
+	// Processor, if not empty, chooses one of several in that configuration, in place of what a file says.
+	Processor string
 	// Getenv is os.LookupEnv, or what stands in for it.
 	Getenv func(string) (string, bool)
 }
@@ -90,6 +93,7 @@ func (r *reader) policies(top *block, o Options) error {
 		}
 	}
 	processor, _ := top.text("processor")
+	processor = cmp.Or(o.Processor, processor)
 	compat, _ := top.text("compat")
 	switch {
 	case len(given) > 1:
