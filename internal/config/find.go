@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -43,16 +44,21 @@ type finder struct {
 	name   string
 	lines  [][]byte
 	blocks []*policyBlock
-	left   int   // nodes that it may still look at: aliases can multiply them
-	broken error // of the first text that has a tail_sampling in it and is not YAML
+	left   int                 // nodes that it may still look at: aliases can multiply them
+	open   map[*yaml.Node]bool // anchors that it is within: one can contain itself
+	depth  int                 // of texts in texts
+	broken error               // of the first text that has a tail_sampling in it and is not YAML
 }
+
+// deepestText is how deep texts in texts are looked into: a ConfigMap within another resource, such as one of a Helm release.
+const deepestText = 3
 
 // appliedCopy is an annotation in which kubectl keeps what was applied, as JSON: the same policies again.
 const appliedCopy = "kubectl.kubernetes.io/last-applied-configuration"
 
 // findBlocks returns the places of policies in the documents of a file.
 func findBlocks(name string, data []byte, docs []*yaml.Node) ([]*policyBlock, error) {
-	f := &finder{name: name, lines: bytes.Split(data, []byte("\n")), left: mostNodes}
+	f := &finder{name: name, lines: bytes.Split(data, []byte("\n")), left: mostNodes, open: map[*yaml.Node]bool{}}
 	for _, doc := range docs {
 		f.document(doc.Content[0], "")
 	}
@@ -77,7 +83,11 @@ func (f *finder) within(root, n *yaml.Node, where string, steps []string) {
 	step := func(s string) []string { return append(slices.Clone(steps), s) }
 	switch n.Kind {
 	case yaml.AliasNode:
-		f.within(root, n.Alias, where, steps)
+		if !f.open[n.Alias] {
+			f.open[n.Alias] = true
+			f.within(root, n.Alias, where, steps)
+			delete(f.open, n.Alias)
+		}
 	case yaml.SequenceNode:
 		for i, item := range n.Content {
 			f.within(root, item, where, step("["+strconv.Itoa(i)+"]"))
@@ -108,13 +118,16 @@ func (f *finder) within(root, n *yaml.Node, where string, steps []string) {
 
 // text looks into a text that may be a configuration: so a ConfigMap has it.
 func (f *finder) text(n *yaml.Node, where string) {
-	if !strings.Contains(n.Value, "tail_sampling") && !strings.Contains(n.Value, "sampling:") {
+	if f.depth >= deepestText || !strings.Contains(n.Value, "tail_sampling") && !strings.Contains(n.Value, "sampling:") {
 		return
 	}
+	f.depth++
+	defer func() { f.depth-- }()
 	docs, err := documents(f.name, []byte(n.Value))
 	down, right := f.offset(n)
 	if err != nil {
-		if p, is := err.(*Problems); is && f.broken == nil && strings.Contains(n.Value, "tail_sampling") {
+		var p *Problems
+		if errors.As(err, &p) && f.broken == nil && strings.Contains(n.Value, "tail_sampling") {
 			for i := range p.List {
 				p.List[i].Path = where
 				p.List[i].Line, p.List[i].Column = down(p.List[i].Line), max(p.List[i].Column, 1)+right
