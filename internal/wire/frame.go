@@ -1,5 +1,7 @@
 package wire
 
+import "slices"
+
 // checkRequest checks the framing of the request and of the ResourceSpans and ScopeSpans in it, and notes the tails.
 func (s *Scratch) checkRequest(req []byte) error {
 	for pos := 0; pos < len(req); {
@@ -56,6 +58,12 @@ func (s *Scratch) checkScopeSpans(b []byte, pos int) error {
 			tail = pos
 		}
 		pos = next
+	}
+	if len(s.tails) == cap(s.tails) {
+		s.tails = slices.Grow(s.tails, max(16, len(s.tails)))
+		if err := s.charge(); err != nil {
+			return err
+		}
 	}
 	s.tails = append(s.tails, uint32(tail))
 	return nil

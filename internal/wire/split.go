@@ -16,6 +16,11 @@ type SplitOptions struct {
 	// request. Each fragment repeats the resources and scopes of its spans, so a small request with a large resource and
 	// many traces could otherwise be made to fill the memory.
 	MaxOutput int
+
+	// Reserve, if not nil, is asked before memory is taken in proportion to a request: for the list of its spans and headers as
+	// it grows, and for its fragments. The request is given up with its error. Lists that were large are not kept, small ones
+	// are asked for once.
+	Reserve func(bytes int) error
 }
 
 // A Splitter cuts requests into fragments, each with spans of one partition only. It is used again and again and allocates
@@ -92,7 +97,7 @@ func NewSplitter(o SplitOptions) *Splitter {
 	if o.Partitions < 1 {
 		panic("wire: a Splitter needs at least one partition")
 	}
-	return &Splitter{o: o, starts: make([]uint32, o.Partitions+1)}
+	return &Splitter{o: o, starts: make([]uint32, o.Partitions+1), scratch: Scratch{reserve: o.Reserve}}
 }
 
 // Split cuts req into fragments, which it appends to dst. A span that cannot be taken is dropped and counted, and the others go
@@ -101,6 +106,9 @@ func NewSplitter(o SplitOptions) *Splitter {
 func (s *Splitter) Split(dst, req []byte) (Split, error) {
 	defer s.release()
 	if err := Walk(req, &s.scratch, (*splitVisitor)(s)); err != nil {
+		return Split{Bytes: dst}, err
+	}
+	if err := s.reserve(len(s.spans) * planBytes); err != nil {
 		return Split{Bytes: dst}, err
 	}
 	s.sort()
@@ -113,8 +121,40 @@ func (s *Splitter) Split(dst, req []byte) (Split, error) {
 		return Split{Bytes: dst}, fmt.Errorf("fragments of a request of %d bytes, which repeat its resources and scopes: "+
 			"%w (limit %d bytes)", len(req), ErrTooLarge, limit)
 	}
+	if free := cap(dst) - len(dst); free < total {
+		if err := s.reserve(total - free); err != nil {
+			return Split{Bytes: dst}, err
+		}
+	}
 	s.write(slices.Grow(dst, total))
 	return s.out, nil
+}
+
+func (s *Splitter) reserve(bytes int) error {
+	if s.o.Reserve == nil || bytes == 0 {
+		return nil
+	}
+	return s.o.Reserve(bytes)
+}
+
+// Bytes of the elements of lists on a machine of 64 bits.
+const (
+	headerBytes = 48
+	scopeBytes  = headerBytes + 8
+	spanBytes   = 32
+	planBytes   = 4 + 2*8 + 16 // of a span in order, and in sizes and cuts if each is in a scope and a fragment of its own
+)
+
+// roomFor makes room for one more element of some bytes.
+func roomFor[T any](s *Splitter, list []T, bytes int) ([]T, error) {
+	if len(list) < cap(list) {
+		return list, nil
+	}
+	more := max(4, len(list))
+	if err := s.reserve(more * bytes); err != nil {
+		return list, err
+	}
+	return append(make([]T, 0, len(list)+more), list...), nil
 }
 
 // release lets go of the bytes of the request.
@@ -127,7 +167,7 @@ func (s *Splitter) release() {
 	s.cuts = emptied(s.cuts)
 	s.out = Split{}
 	if cap(s.scratch.buf) > 16*maxKept || cap(s.scratch.tails) > maxKept {
-		s.scratch = Scratch{}
+		s.scratch = Scratch{reserve: s.o.Reserve}
 	}
 }
 
@@ -159,7 +199,11 @@ func (v *splitVisitor) Resource(header []byte) error {
 	if v.o.Deep {
 		h.err = ValidateResource(header)
 	}
-	v.resources = append(v.resources[:n], h)
+	list, err := roomFor((*Splitter)(v), v.resources[:n], headerBytes)
+	if err != nil {
+		return err
+	}
+	v.resources = append(list, h)
 	return nil
 }
 
@@ -173,7 +217,11 @@ func (v *splitVisitor) Scope(header []byte) error {
 	if n > 0 && !v.scopes[n-1].used {
 		n--
 	}
-	v.scopes = append(v.scopes[:n], splitScope{h, uint32(r)})
+	list, err := roomFor((*Splitter)(v), v.scopes[:n], scopeBytes)
+	if err != nil {
+		return err
+	}
+	v.scopes = append(list, splitScope{h, uint32(r)})
 	return nil
 }
 
@@ -192,8 +240,12 @@ func (v *splitVisitor) Span(raw []byte) error {
 		(*Splitter)(v).drop(err)
 		return nil
 	}
+	list, err := roomFor((*Splitter)(v), v.spans, spanBytes)
+	if err != nil {
+		return err
+	}
 	p := Partition(ids.trace, v.o.Partitions)
-	v.spans = append(v.spans, splitSpan{raw: raw, scope: uint32(n), partition: uint32(p)})
+	v.spans = append(list, splitSpan{raw: raw, scope: uint32(n), partition: uint32(p)})
 	scope.used = true
 	v.resources[scope.resource].used = true
 	return nil

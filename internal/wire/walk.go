@@ -31,6 +31,22 @@ type Scratch struct {
 	// tails has, for each ScopeSpans of the request, the offset of the first field that stands behind a span and is not one,
 	// or 0. So a scope's header is known without a second look at its spans.
 	tails []uint32
+
+	// reserve, if not nil, is asked about memory beyond charged.
+	reserve func(bytes int) error
+	charged int
+}
+
+// charge asks about what has been taken since the last time. It is called often enough that no more than as much again has been
+// taken meanwhile.
+func (s *Scratch) charge() error {
+	held := cap(s.buf) + 4*cap(s.tails)
+	if s.reserve == nil || held <= s.charged {
+		return nil
+	}
+	more := held - s.charged
+	s.charged = held
+	return s.reserve(more)
 }
 
 // Walk shows the content of an ExportTraceServiceRequest or TracesData message to v. The framing of the request, its
@@ -52,7 +68,11 @@ func Walk(req []byte, scratch *Scratch, v Visitor) error {
 		if num != fieldResourceSpans {
 			continue
 		}
-		if err := v.Resource(scratch.header(req[:end], body, 0)); err != nil {
+		header := scratch.header(req[:end], body, 0)
+		if err := scratch.charge(); err != nil {
+			return err
+		}
+		if err := v.Resource(header); err != nil {
 			return err
 		}
 		for at := body; at < end; {
@@ -80,6 +100,9 @@ func (s *Scratch) visitScope(b []byte, body, tail int, v Visitor) error {
 		pos += len(header)
 	} else {
 		header = s.header(b, body, tail)
+		if err := s.charge(); err != nil {
+			return err
+		}
 	}
 	if err := v.Scope(header); err != nil {
 		return err
