@@ -30,6 +30,7 @@ type Accumulator struct {
 	most   int // bytes a parcel may have
 	budget *semaphore.Weighted
 	limit  int64
+	held   atomic.Int64 // of budget
 	slots  []slot
 	bufs   sync.Pool // of *[]byte
 
@@ -69,7 +70,7 @@ func NewAccumulator(p *Producer) *Accumulator {
 	a := &Accumulator{
 		p:      p,
 		linger: cfg.Producer.Linger,
-		full:   min(cfg.Producer.RecordBytes, p.MaxValue()),
+		full:   parcelBytes(cfg),
 		most:   p.MaxValue(),
 		limit:  int64(cfg.Producer.BufferBytes),
 		slots:  make([]slot, cfg.Spans.Partitions),
@@ -79,6 +80,21 @@ func NewAccumulator(p *Producer) *Accumulator {
 	a.run.Go(a.send)
 	return a
 }
+
+// parcelBytes is the size at which a parcel is sent. It is kafka.producer.record_bytes, or less if parcels of all partitions that
+// are open at the same time would take a quarter of the buffer.
+func parcelBytes(cfg *Config) int {
+	share := max(4<<10, cfg.Producer.BufferBytes/4/cfg.Spans.Partitions)
+	return min(cfg.Producer.RecordBytes, cfg.Spans.MaxRecordBytes-recordOverhead, share)
+}
+
+// fragmentBytes is what a fragment takes besides its data: its part of a parcel's list, the parcel, the record, what franz-go
+// keeps of each record. A fragment may be a parcel of its own.
+const fragmentBytes = 512
+
+// Held returns the bytes that have been published and not been acknowledged, without what franz-go makes of them: a request
+// in which they stand uncompressed, and one in which they are compressed.
+func (a *Accumulator) Held() int64 { return a.held.Load() }
 
 // Publish returns nil when all in-sync replicas have all fragments. Otherwise none, some or all of them may be in the
 // log, and the error says whether the same request may be sent again ([IsRetryable]); it should be, whole. While
@@ -95,7 +111,7 @@ func (a *Accumulator) Publish(ctx context.Context, frags []Fragment) error {
 			return fmt.Errorf("%w: %d bytes of spans for partition %d, kafka.spans.max_record_bytes allows %d",
 				ErrTooLarge, len(f.Data), f.Partition, a.most)
 		}
-		bytes += int64(len(f.Data))
+		bytes += int64(len(f.Data)) + fragmentBytes
 	}
 	if len(frags) == 0 {
 		return nil
@@ -118,6 +134,7 @@ func (a *Accumulator) Publish(ctx context.Context, frags []Fragment) error {
 		}
 		return fmt.Errorf("publishing: %w", context.Cause(ctx))
 	}
+	a.held.Add(req.bytes)
 	req.left.Store(int32(len(frags)))
 	for i := range frags {
 		a.add(&frags[i], req)
@@ -199,7 +216,7 @@ func (a *Accumulator) nudge() {
 func (a *Accumulator) parcel(partition int32) *parcel {
 	buf, _ := a.bufs.Get().(*[]byte)
 	if buf == nil {
-		b := make([]byte, 0, 16<<10)
+		b := make([]byte, 0, a.least())
 		buf = &b
 	}
 	*buf = (*buf)[:0]
@@ -213,6 +230,7 @@ func (p *parcel) put(f *Fragment, req *request) {
 
 // ship sends a parcel and tells its requests what became of it.
 func (a *Accumulator) ship(p *parcel) {
+	a.trim(p)
 	a.flight.Add(1) // there is a Publish call in flight, or send, which Close waits for first
 	a.p.Produce(context.Background(), p.partition, *p.buf, func(err error) {
 		if tooLarge(err) && len(p.requests) > 1 {
@@ -226,15 +244,36 @@ func (a *Accumulator) ship(p *parcel) {
 			}
 			if req.left.Add(-1) == 0 {
 				close(req.done)
+				a.held.Add(-req.bytes)
 				a.budget.Release(req.bytes)
 			}
 		}
-		if cap(*p.buf) <= 4*a.full {
-			a.bufs.Put(p.buf)
-		}
+		a.recycle(p.buf)
 		a.flight.Done()
 	})
 }
+
+// trim gives a parcel that did not become large a buffer of its size. Thousands of them may wait for Kafka, and the budget
+// knows what is in them, not how large their buffers once were.
+func (a *Accumulator) trim(p *parcel) {
+	large := p.buf
+	if cap(*large) <= 2*len(*large)+fragmentBytes {
+		return
+	}
+	small := append(make([]byte, 0, len(*large)), *large...)
+	p.buf = &small
+	a.recycle(large)
+}
+
+// recycle keeps a buffer for another parcel: neither one that was made for a small parcel, nor one that a giant left behind.
+func (a *Accumulator) recycle(buf *[]byte) {
+	if c := cap(*buf); c >= a.least() && c <= 2*a.full {
+		a.bufs.Put(buf)
+	}
+}
+
+// least is the size of a new buffer.
+func (a *Accumulator) least() int { return min(16<<10, a.full) }
 
 // send is the accumulator's goroutine: it ships parcels that nobody filled in time.
 func (a *Accumulator) send() {
