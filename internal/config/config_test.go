@@ -15,7 +15,6 @@ import (
 
 	"thresher/internal/export"
 	"thresher/internal/kafka"
-	"thresher/internal/receive"
 )
 
 func unset(string) (string, bool) { return "", false }
@@ -115,7 +114,6 @@ func TestAnnotatedConfiguration(t *testing.T) {
 				assert.Regexp(t, `(?m)^`+s.name+`:`, string(data))
 			}
 		}
-		assert.Equal(t, receive.DefaultMaxInflight, receive.ByteSize(256<<20), "as stated in deploy/thresher.yaml")
 	})
 }
 

@@ -17,6 +17,8 @@ const (
 	keptIDShare     = 1 // IDs of spans of kept traces
 	moveShare       = 2 // spans on their way to the partition of their trace, if spans are moved
 	readAheadShare  = 1 // and twice as much of partitions that are not drained
+	receiveShare    = 8 // connections and requests, from their first byte to Kafka's acknowledgement
+	produceShare    = 2 // fragments gathered for Kafka; franz-go makes a request and its compressed form of them, as much again each
 )
 
 // share returns so many 64ths of the limit.
@@ -50,6 +52,12 @@ func (b budget) boundReading(cfg *config.Config) {
 	r.PartitionBytes = min(r.PartitionBytes, r.FetchBytes)
 }
 
+// boundProducing lets no more wait for Kafka than the limit allows.
+func (b budget) boundProducing(cfg *config.Config) {
+	p := &cfg.Kafka.Producer
+	p.BufferBytes = min(p.BufferBytes, int(max(1<<20, b.share(produceShare))))
+}
+
 // A Place is something that takes memory: what it has now, and what it may have. Each has one answer to its being full.
 type Place struct {
 	Name  string `json:"place"`
@@ -81,6 +89,18 @@ func (n *Node) machinePlaces(views []*view) []Place {
 		{"policy_state", int64(sum.State), 0},
 		{"scratch", int64(sum.Scratch), 0},
 	}
+}
+
+// receivingPlaces are those between a client and Kafka. Full is answered with "come back".
+func (n *Node) receivingPlaces() []Place {
+	p := []Place{{"receive", n.receiving.Used(), n.receiving.Limit()}}
+	n.mu.RLock()
+	a := n.accumulator
+	n.mu.RUnlock()
+	if a != nil {
+		p = append(p, Place{"produce", a.Held(), int64(n.cfg.Kafka.Producer.BufferBytes)})
+	}
+	return p
 }
 
 func (m *series) memory(places []Place) {

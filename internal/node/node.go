@@ -70,8 +70,10 @@ type Node struct {
 	sealer      *sealer
 	delivery    *export.Delivery
 	receivers   []*receiver
-	slabs       *offheap.Slabs // memory for spans
-	readers     chan struct{}  // slots for reading spilled traces again
+	receiving   *receive.Memory    // of all receivers
+	accumulator *kafka.Accumulator // under mu; nil before the receivers start
+	slabs       *offheap.Slabs     // memory for spans
+	readers     chan struct{}      // slots for reading spilled traces again
 	complaints  complaints
 	ends        atomic.Pointer[logEnds] // nil before the first answer
 	forgot      atomic.Uint64           // partitions taken over without all that is needed to remember decisions
@@ -121,6 +123,8 @@ func New(cfg *config.Config, opts Options) (*Node, error) {
 	}
 	n.budget.bound(&n.limits, partitions)
 	n.budget.boundReading(cfg)
+	n.budget.boundProducing(cfg)
+	n.receiving = receive.NewMemory(n.budget.share(receiveShare))
 	n.readers = make(chan struct{}, n.budget.readers())
 	if _, err := sampler.New(n.limits, n.settings); err != nil {
 		return nil, err
@@ -158,7 +162,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.address = web.addr
 	n.mu.Unlock()
 	n.log.Info("starting", "version", n.opts.Version, "http", web.addr, "memory_limit", n.budget.limit,
-		"buffer_bytes", n.budget.buffer, "delivery_bytes", n.budget.delivery)
+		"buffer_bytes", n.budget.buffer, "delivery_bytes", n.budget.delivery, "receive_bytes", n.receiving.Limit())
 	n.log.Info("this node reads the topic, and delivers what its policies say", "brokers", strings.Join(n.cfg.Kafka.Brokers, ","),
 		"topic", n.cfg.Kafka.Spans.Topic, "partitions", n.cfg.Kafka.Spans.Partitions, "group", n.cfg.Kafka.Group,
 		"kept_to", export.Destinations(n.cfg.Routes.Kept), "dropped_to", cmp.Or(export.Destinations(n.cfg.Routes.Dropped), "nobody"))
@@ -199,6 +203,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	defer producer.Close()
 	accumulator := kafka.NewAccumulator(producer)
+	n.mu.Lock()
+	n.accumulator = accumulator
+	n.mu.Unlock()
 	defer func() {
 		grace, cancel := context.WithTimeout(context.Background(), publishGrace)
 		defer cancel()

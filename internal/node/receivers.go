@@ -31,7 +31,7 @@ func (n *Node) startReceivers(ctx context.Context, log receive.Publisher, maxRec
 	for _, c := range n.cfg.Receivers {
 		r, err := receive.New(c.Config, receive.Settings{
 			Name: c.Name, Logger: n.log.With("part", "receive"), Publisher: log,
-			Partitions: n.cfg.Kafka.Spans.Partitions, MaxFragment: maxRecord,
+			Partitions: n.cfg.Kafka.Spans.Partitions, MaxFragment: maxRecord, Memory: n.receiving,
 		})
 		if err == nil {
 			err = r.Start(ctx)

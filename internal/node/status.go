@@ -224,6 +224,6 @@ func (n *Node) Status() Status {
 	}
 	s.Kafka = n.client.Stats()
 	s.Forgetful = n.forgot.Load()
-	s.Places = n.machinePlaces(views)
+	s.Places = append(n.machinePlaces(views), n.receivingPlaces()...)
 	return s
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -20,8 +19,13 @@ const MaxDepth = 4*wire.MaxDepth + 16
 // maxUnknown is how many unknown names a Result has.
 const maxUnknown = 3
 
-// A Grow returns b with room for n more bytes behind its length, as slices.Grow does, or an error that ends the transcoding.
-type Grow func(b []byte, n int) ([]byte, error)
+// Memory is where a transcoder has its memory from. An error ends the transcoding.
+type Memory interface {
+	// Grow returns b with room for n more bytes behind its length, as slices.Grow does.
+	Grow(b []byte, n int) ([]byte, error)
+	// Take is told that n more bytes are held until the end of the transcoding.
+	Take(n int) error
+}
 
 // A Result is a request in protobuf.
 type Result struct {
@@ -33,21 +37,47 @@ type Result struct {
 	Unknown []string
 }
 
-// Append appends the request that body is in JSON to dst in protobuf. All memory for it comes from grow; nil stands for
-// slices.Grow. body is not changed.
-func Append(dst, body []byte, grow Grow) (Result, error) {
-	if grow == nil {
-		grow = func(b []byte, n int) ([]byte, error) { return slices.Grow(b, n), nil }
+// Append reads a request in JSON and appends it to dst in protobuf. A *bytes.Buffer is read in place and keeps its content.
+// An error of the reader comes back as it is; the others are about the JSON.
+func Append(dst []byte, from io.Reader, memory Memory) (Result, error) {
+	t := transcoder{out: dst, memory: memory}
+	source := &source{from: from, t: &t}
+	if _, ok := from.(*bytes.Buffer); !ok {
+		from = source
 	}
-	t := transcoder{
-		// From a bytes.Buffer the decoder reads in place. It would keep the names of an object to find duplicates; protobuf
-		// defines what several fields of one number mean.
-		in:   jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
-		out:  dst,
-		grow: grow,
+	// The decoder would keep the names of an object to find duplicates; protobuf defines what several fields of one number mean.
+	t.in = jsontext.NewDecoder(from, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	err := t.request()
+	if source.err != nil {
+		err = source.err
 	}
-	err := t.request(body)
 	return Result{Bytes: t.out, Spans: t.spans, Unknown: t.unknown}, err
+}
+
+// A source is what the decoder reads from. The decoder keeps what it has read of a token, in a buffer that doubles.
+type source struct {
+	from io.Reader
+	t    *transcoder
+	read int64
+	held int   // what has been taken for the decoder's buffer
+	err  error // of from or of memory
+}
+
+// Read implements io.Reader.
+func (s *source) Read(p []byte) (int, error) {
+	if pending := int(s.read - s.t.in.InputOffset()); 2*(pending+len(p)) > s.held {
+		more := max(2*(pending+len(p)), 2*s.held) - s.held
+		if s.err = s.t.memory.Take(more); s.err != nil {
+			return 0, s.err
+		}
+		s.held += more
+	}
+	n, err := s.from.Read(p)
+	s.read += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
 }
 
 // A transcoder is at one place of the input. What has been read is in out. Behind its length is the room in which strings lose
@@ -55,15 +85,15 @@ func Append(dst, body []byte, grow Grow) (Result, error) {
 type transcoder struct {
 	in      *jsontext.Decoder
 	out     []byte
-	grow    Grow
+	memory  Memory
 	spans   int
 	unknown []string
 }
 
-func (t *transcoder) request(body []byte) error {
+func (t *transcoder) request() error {
 	if err := t.object(request); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) && len(bytes.TrimSpace(body)) == 0 {
-			return errors.New("the body is empty")
+		if errors.Is(err, io.ErrUnexpectedEOF) && t.in.InputOffset() == 0 {
+			return errors.New("the request ends before it has begun")
 		}
 		return err
 	}
@@ -184,7 +214,7 @@ const tagRoom = 2
 // room makes room for n more bytes of output.
 func (t *transcoder) room(n int) (err error) {
 	if cap(t.out)-len(t.out) < n {
-		t.out, err = t.grow(t.out, n)
+		t.out, err = t.memory.Grow(t.out, n)
 	}
 	return err
 }

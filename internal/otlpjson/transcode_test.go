@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -90,6 +92,16 @@ func values(m pcommon.Map) {
 	m.PutEmptyMap("map").PutEmptyMap("map").PutEmptySlice("list").AppendEmpty().SetBool(true)
 }
 
+// unbounded is memory without end.
+type unbounded struct{}
+
+func (unbounded) Grow(b []byte, n int) ([]byte, error) { return slices.Grow(b, n), nil }
+func (unbounded) Take(int) error                       { return nil }
+
+func appendBytes(dst, body []byte) (Result, error) {
+	return Append(dst, bytes.NewBuffer(body), unbounded{})
+}
+
 func decoded(t require.TestingT, b []byte) ptrace.Traces {
 	r := ptraceotlp.NewExportRequest()
 	require.NoError(t, r.UnmarshalProto(b))
@@ -108,7 +120,7 @@ func TestEveryFieldIsTaken(t *testing.T) {
 	body, err := ptraceotlp.NewExportRequestFromTraces(td).MarshalJSON()
 	require.NoError(t, err)
 	given := bytes.Clone(body)
-	got, err := Append([]byte("before"), body, nil)
+	got, err := appendBytes([]byte("before"), body)
 	require.NoError(t, err)
 	require.Equal(t, string(given), string(body))
 	require.Equal(t, "before", string(got.Bytes[:6]))
@@ -119,7 +131,7 @@ func TestEveryFieldIsTaken(t *testing.T) {
 	// The same in the spelling of the schema, and with white space.
 	var snake bytes.Buffer
 	require.NoError(t, json.Indent(&snake, snakeCase(body), "", "  "))
-	got, err = Append(nil, snake.Bytes(), nil)
+	got, err = appendBytes(nil, snake.Bytes())
 	require.NoError(t, err)
 	require.Equal(t, td, decoded(t, got.Bytes))
 	require.Empty(t, got.Unknown)
@@ -181,7 +193,11 @@ func same(t *testing.T, body []byte) {
 	t.Helper()
 	want := ptraceotlp.NewExportRequest()
 	wantErr := want.UnmarshalJSON(body)
-	got, err := Append(nil, body, nil)
+	got, err := appendBytes(nil, body)
+	// Read in small parts it is the same.
+	parts, partsErr := Append(nil, iotest.OneByteReader(bytes.NewReader(body)), unbounded{})
+	require.Equal(t, err == nil, partsErr == nil, "%q: %v, in parts %v", body, err, partsErr)
+	require.Equal(t, got.Bytes, parts.Bytes)
 	if len(got.Bytes) > 3*len(body)+16 {
 		t.Errorf("%q: %d bytes of JSON became %d", body, len(body), len(got.Bytes))
 	}
@@ -229,7 +245,7 @@ func TestWherePdataIsNoJSONParser(t *testing.T) {
 	for _, body := range []string{
 		inSpan(ids) + ` x`, inSpan(ids) + `{}`, `{"resourceSpans":[,{}]}`, "{\"a\":\"\x01\"}", `{"resourceSpans":[{}],}`,
 	} {
-		_, err := Append(nil, []byte(body), nil)
+		_, err := appendBytes(nil, []byte(body))
 		require.Error(t, err, "%q", body)
 	}
 	for body, want := range map[string]string{
@@ -239,12 +255,12 @@ func TestWherePdataIsNoJSONParser(t *testing.T) {
 		inValue(`{"":{"":1},"stringValue":"behind it"}`):  "behind it",
 		inValue(`{"s\u0074ring\u0056alue":"in escapes"}`): "in escapes",
 	} {
-		got, err := Append(nil, []byte(body), nil)
+		got, err := appendBytes(nil, []byte(body))
 		require.NoError(t, err, body)
 		v, _ := decoded(t, got.Bytes).ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes().Get("k")
 		require.Equal(t, want, v.Str(), body)
 	}
-	got, err := Append(nil, []byte(inValue(`{"bytesValue":"\/\/8="}`)), nil)
+	got, err := appendBytes(nil, []byte(inValue(`{"bytesValue":"\/\/8="}`)))
 	require.NoError(t, err)
 	v, _ := decoded(t, got.Bytes).ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes().Get("k")
 	require.Equal(t, []byte{0xff, 0xff}, v.Bytes().AsRaw())
@@ -252,7 +268,7 @@ func TestWherePdataIsNoJSONParser(t *testing.T) {
 
 func TestErrorsSayWhereAndWhatToWrite(t *testing.T) {
 	for body, want := range map[string]string{
-		``:                       "the body is empty",
+		``:                       "ends before it has begun",
 		`[]`:                     "there is [ where an object belongs",
 		inSpan(`"traceId":"01"`): `/resourceSpans/0/scopeSpans/0/spans/0/traceId: "01" is no trace ID: write 32 hexadecimal digits, and leading zeros too`,
 		inSpan(`"traceId":"W47/95gDgQPSabYzgT/GDA=="`):          "this looks like base64, which OTLP does not use for IDs",
@@ -265,14 +281,14 @@ func TestErrorsSayWhereAndWhatToWrite(t *testing.T) {
 		strings.Repeat(`{"a":[`, 10_000):                        "nested deeper than 416 levels",
 		inSpan(`"kind":` + strings.Repeat("9", 1<<20)):          "is not a number",
 	} {
-		_, err := Append(nil, []byte(body), nil)
+		_, err := appendBytes(nil, []byte(body))
 		require.ErrorContains(t, err, want, "%.100q", body)
 		require.Less(t, len(err.Error()), 600)
 	}
 }
 
 func TestUnknownNames(t *testing.T) {
-	got, err := Append(nil, []byte(`{"ResourceSpans":[{}],"a":{"b":1},"resourceSpans":[{"c":1}],"d":2}`), nil)
+	got, err := appendBytes(nil, []byte(`{"ResourceSpans":[{}],"a":{"b":1},"resourceSpans":[{"c":1}],"d":2}`))
 	require.NoError(t, err)
 	require.Equal(t, []string{"/ResourceSpans", "/a", "/resourceSpans/0/c"}, got.Unknown)
 	require.Zero(t, got.Spans)

@@ -166,21 +166,22 @@ func benchGRPC(b *testing.B, serve func(*testing.B, *discard) string, body []byt
 func BenchmarkTake(b *testing.B) {
 	body := protoOf(b, shopTraces(1000))
 	r := startReceiver(b, &discard{}, func(_ *Config, s *Settings) { s.Partitions = benchPartitions })
-	q := r.requests.get()
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		q.body = append(q.body[:0], body...)
-		if !r.requests.reserve(q, len(body)) {
-			b.Fatal("no room")
+		q, err := r.requests.get()
+		if err == nil {
+			q.body, err = q.Grow(q.body, len(body))
 		}
-		if o := r.take(context.Background(), q, &r.grpcCounts); o.verdict != accepted {
+		if err != nil {
+			b.Fatal(err)
+		}
+		q.body = append(q.body, body...)
+		if o := r.store(context.Background(), q, &r.grpcCounts); o.verdict != accepted {
 			b.Fatal(o.message)
 		}
 		r.requests.put(q)
-		q = r.requests.get()
 	}
-	r.requests.put(q)
 	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "spans/s")
 }
 

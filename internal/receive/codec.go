@@ -17,19 +17,20 @@ type rawCodec struct{}
 func (rawCodec) Name() string { return "proto" }
 
 // Unmarshal copies the message, which the transport delivers in frames of 16 KiB, into the request's memory: scanning
-// wants it in one piece. The frames go back to the transport at once.
+// wants it in one piece. The frames go back to the transport at once. That there is no room is no error to gRPC, which would tell
+// the client in words of its own: the request keeps it.
 func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	q, ok := v.(*request)
 	if !ok {
 		return fmt.Errorf("%T is not a request of this server", v)
 	}
-	if n := data.Len(); cap(q.body) < n {
-		q.body = make([]byte, 0, roundUp(n))
+	if q.body, q.err = q.Grow(q.body[:0], data.Len()); q.err != nil {
+		return nil
 	}
-	q.body = q.body[:0]
 	for _, b := range data {
 		q.body = append(q.body, b.ReadOnlyData()...)
 	}
+	q.received = int64(len(q.body))
 	return nil
 }
 
@@ -43,10 +44,4 @@ func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
 		return nil, nil
 	}
 	return mem.BufferSlice{mem.SliceBuffer(a)}, nil
-}
-
-// roundUp leaves room, so that requests that grow a little do not make their memory anew each time.
-func roundUp(n int) int {
-	const step = 64 << 10
-	return (n + n/8 + step) / step * step
 }

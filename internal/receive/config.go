@@ -14,19 +14,16 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 )
 
-// DefaultMaxInflight is the bound on request bytes that Kafka has not acknowledged yet.
-const DefaultMaxInflight ByteSize = 256 << 20
-
 // Config is the block under `receivers: otlp:` (or `otlp/name:`). Its keys and defaults are those of the
 // OpenTelemetry Collector's otlpreceiver, so that its YAML can be pasted; max_inflight_bytes is ours.
 type Config struct {
 	// Protocols says which of gRPC and HTTP are served. At least one has to be named.
 	Protocols Protocols `mapstructure:"protocols"`
 
-	// MaxInflightBytes bounds the uncompressed request bodies that are held while Kafka acknowledges them, over
-	// both protocols of this receiver. Beyond it clients are told to come back: gRPC UNAVAILABLE with RetryInfo,
-	// HTTP 503 with Retry-After. A single request larger than the bound is served when nothing else is in flight.
-	// Positive; default 256 MiB. In YAML a number of bytes or a string such as 64MiB.
+	// MaxInflightBytes bounds the memory of the requests of this receiver, over both protocols: bodies as they arrive, what is
+	// made of them, until Kafka has acknowledged. Beyond it clients are told to come back: gRPC UNAVAILABLE with RetryInfo,
+	// HTTP 503 with Retry-After. A request that alone needs more is refused for good. 0, the default: all that
+	// node.memory_limit leaves for receiving. In YAML a number of bytes or a string such as 64MiB.
 	MaxInflightBytes ByteSize `mapstructure:"max_inflight_bytes"`
 }
 
@@ -60,8 +57,10 @@ func DefaultConfig() Config {
 	grpc.NetAddr = confignet.NewDefaultAddrConfig()
 	grpc.NetAddr.Transport = confignet.TransportTypeTCP
 	grpc.NetAddr.Endpoint = "localhost:4317"
-	// Requests are large and answers nearly empty, so only reading gains from a buffer above the default.
-	grpc.ReadBufferSize = 512 << 10
+	// The Collector's otlpreceiver reads through 512 KiB, which every idle connection holds.
+	grpc.ReadBufferSize = 32 << 10
+	// A stream costs a few kilobytes even if nothing is sent on it. No client has as many exports under way.
+	grpc.MaxConcurrentStreams = 128
 
 	// A request is answered when Kafka has answered, so the Collector's otlpreceiver sets no write timeout, and
 	// neither do we. The header timeout stays: it costs a slow sender of headers its connection and nobody else.
@@ -79,7 +78,6 @@ func DefaultConfig() Config {
 				LogsURLPath:    "/v1/logs",
 			}),
 		},
-		MaxInflightBytes: DefaultMaxInflight,
 	}
 }
 
@@ -92,9 +90,9 @@ func (c *Config) Validate() error {
 	if !c.Protocols.GRPC.HasValue() && !c.Protocols.HTTP.HasValue() {
 		errs = append(errs, errors.New("protocols: name at least one of grpc and http, for example `protocols: {grpc: {}, http: {}}`"))
 	}
-	if c.MaxInflightBytes <= 0 {
-		errs = append(errs, fmt.Errorf("max_inflight_bytes: %d is not a positive number of bytes; leave the key out for %v",
-			int64(c.MaxInflightBytes), DefaultMaxInflight))
+	if c.MaxInflightBytes < 0 {
+		errs = append(errs, fmt.Errorf("max_inflight_bytes: %d is negative; leave the key out for all that node.memory_limit leaves for receiving",
+			int64(c.MaxInflightBytes)))
 	}
 	if grpc := c.Protocols.GRPC.Get(); grpc != nil {
 		if grpc.NetAddr.Endpoint == "" {
@@ -141,9 +139,6 @@ func (c *HTTPConfig) problems() []error {
 	}
 	return errs
 }
-
-// decompressions are those of confighttp. The empty one is no compression.
-var decompressions = []string{"", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4", "x-snappy-framed"}
 
 // extensionProblems refuses what the Collector does through extensions, which Thresher does not have.
 func extensionProblems(protocol string, auth, middlewares bool) []error {

@@ -26,11 +26,10 @@ func TestConfigEmptyProtocolsGetTheCollectorsDefaults(t *testing.T) {
 		cfg, err := decode(t, text)
 		require.NoError(t, err)
 		require.Equal(t, "localhost:4317", cfg.Protocols.GRPC.Get().NetAddr.Endpoint)
-		require.Equal(t, 512<<10, cfg.Protocols.GRPC.Get().ReadBufferSize)
 		require.Equal(t, "localhost:4318", cfg.Protocols.HTTP.Get().ServerConfig.NetAddr.Endpoint)
 		require.Equal(t, URLPath("/v1/traces"), cfg.Protocols.HTTP.Get().TracesURLPath)
 		require.True(t, cfg.Protocols.HTTP.Get().ServerConfig.Keepalive.HasValue())
-		require.Equal(t, DefaultMaxInflight, cfg.MaxInflightBytes)
+		require.Zero(t, cfg.MaxInflightBytes)
 	}
 }
 
@@ -83,7 +82,7 @@ func TestConfigMistakes(t *testing.T) {
 		{"unknown protocol", "protocols: {grcp: {}}", "grcp"},
 		{"unknown key", "protocols: {grpc: {endpiont: a:1}}", "endpiont"},
 		{"unknown own key", "protocols: {grpc: {}}\nmax_in_flight: 3", "max_in_flight"},
-		{"bound is zero", "protocols: {grpc: {}}\nmax_inflight_bytes: 0", "is not a positive number of bytes; leave the key out for 256MiB"},
+		{"bound is negative", "protocols: {grpc: {}}\nmax_inflight_bytes: -1", "-1 is negative; leave the key out for all that node.memory_limit leaves"},
 		{"bound is a word", "protocols: {grpc: {}}\nmax_inflight_bytes: lots", `"lots" is not a number of bytes`},
 		{"bound overflows", "protocols: {grpc: {}}\nmax_inflight_bytes: 99999999TiB", "is not a number of bytes"},
 		{"empty endpoint", `protocols: {grpc: {endpoint: ""}}`, "protocols.grpc.endpoint: is empty"},
@@ -125,7 +124,7 @@ func TestByteSize(t *testing.T) {
 		var b ByteSize
 		require.Error(t, b.UnmarshalText([]byte(text)), text)
 	}
-	require.Equal(t, "256MiB", DefaultMaxInflight.String())
+	require.Equal(t, "256MiB", ByteSize(256<<20).String())
 	require.Equal(t, "1500B", ByteSize(1500).String())
 	require.Equal(t, "0B", ByteSize(0).String())
 }

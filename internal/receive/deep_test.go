@@ -37,19 +37,3 @@ func TestHTTPNestedJSONIsTakenToTheDepthOfProtobuf(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, post(t, c, r, nest(wire.MaxDepth+2), contentType, typeJSON).status)
 	require.Equal(t, http.StatusBadRequest, post(t, c, r, nest(2*wire.MaxDepth), contentType, typeJSON).status)
 }
-
-func TestTooDeepLooksAtStructureOnly(t *testing.T) {
-	for body, want := range map[string]bool{
-		`{"a":[{"b":1}]}`:           false,
-		`{"a":[{"b":[]}]}`:          true,
-		`{"[[[[[[[[":"{{{{{{"}`:     false,
-		`{"\"[[[[[\\":"[[\"[["}`:    false,
-		`[[],[],[],[[]],[[]]]`:      false,
-		`[[[["]]]]]]]"]]]]`:         true,
-		`"unfinished \`:             false,
-		`]]]]]`:                     false,
-		strings.Repeat("[[[]]]", 9): false,
-	} {
-		require.Equal(t, want, tooDeep([]byte(body), 3), body)
-	}
-}

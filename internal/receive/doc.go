@@ -1,10 +1,10 @@
 // Package receive takes spans in over OTLP: gRPC and HTTP, protobuf and JSON, in the way and with the YAML of the
 // Collector's otlpreceiver.
 //
-//	gRPC frames -> rawCodec ------------------+
-//	HTTP body -> decompress (-> from JSON) ---+-> request.body -> wire.Splitter -> Fragments, one or more a partition
-//	                                                                                  |
-//	client <- success, partial success or error <- outcome <- Publisher.Publish <-----+
+//	gRPC frames -> rawCodec -------------------------+
+//	HTTP body -> decompressor (-> otlpjson.Append) --+-> request.body -> wire.Splitter -> Fragments, one or more a partition
+//	                                                                                         |
+//	client <- success, partial success or error <- outcome <- Publisher.Publish <------------+
 //	                                                 returns when Kafka has acknowledged
 //
 // # What it promises
@@ -15,10 +15,13 @@
 //     (gRPC UNAVAILABLE with RetryInfo, HTTP 503 with Retry-After); what the client has to change is not (INVALID_ARGUMENT,
 //     RESOURCE_EXHAUSTED, UNIMPLEMENTED; HTTP 400, 413, 4xx with a google.rpc.Status).
 //   - A span that cannot be used (no ID, undecodable, larger than a record) does not take the others of its request with it.
-//   - Spans are validated to the bottom, and their bytes are not changed. Protobuf is never decoded to objects; JSON is.
-//   - No input makes it panic, or hold more memory than it has sent bytes for. JSON takes a multiple of its bytes.
-//   - The bodies held for Kafka are bounded by max_inflight_bytes. gRPC messages count once they are complete; how many
-//     may be on their way is max_concurrent_streams.
+//   - Spans are validated to the bottom, and their bytes are not changed. They are never decoded to objects, be they protobuf
+//     or JSON.
+//   - No input makes it panic, or hold more than Memory has room for: whatever grows with what clients send is taken from
+//     there first, and what does not fit is refused. A request that alone cannot fit is refused for good. What gRPC reads,
+//     which it does without asking, is counted as it is read, and ended when it is too much.
+//   - Whoever fills the memory, by sending much, slowly or nothing at all, does not keep small requests of others out.
+//   - Nothing is accepted silently that was not understood: the partial success says what is unknown in a request without spans.
 //
 // # What it does not
 //
@@ -30,7 +33,7 @@
 //
 //   - A Receiver has two, which accept connections of gRPC and HTTP. Start starts them, Shutdown ends and waits for them.
 //   - Each request is served by a goroutine of grpc or net/http. The gate counts them; Shutdown waits until none is left,
-//     or forces them and says so.
+//     or forces them and says so. A gRPC message is read by one more, which ends with the call at the latest.
 //   - Shutdown has up to three of its own, two that close a server each and one that waits for them. They end with the
 //     last connection and request.
 package receive

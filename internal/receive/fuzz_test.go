@@ -47,7 +47,7 @@ func FuzzHTTPBody(f *testing.F) {
 	}}
 	c := DefaultConfig()
 	c.Protocols.HTTP.GetOrInsertDefault().ServerConfig.MaxRequestBodySize = 1 << 20
-	r, err := New(c, Settings{Name: "otlp", Partitions: testPartitions, MaxFragment: 64 << 10, Publisher: log, Logger: slog.New(slog.DiscardHandler)})
+	r, err := New(c, Settings{Name: "otlp", Partitions: testPartitions, MaxFragment: 64 << 10, Publisher: log, Memory: NewMemory(256 << 20), Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(f, err)
 	server, err := r.httpServer(context.Background(), c.Protocols.HTTP.Get())
 	require.NoError(f, err)

@@ -3,12 +3,11 @@ package receive
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
+	"io"
 
-	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
 
@@ -17,78 +16,100 @@ const (
 	exportMethod = "Export"
 )
 
-// otherServices are the OTLP signals that agents often send to the same address.
-var otherServices = []struct{ service, signal, setting string }{
-	{"opentelemetry.proto.collector.metrics.v1.MetricsService", "metrics", "OTEL_METRICS_EXPORTER=none"},
-	{"opentelemetry.proto.collector.logs.v1.LogsService", "logs", "OTEL_LOGS_EXPORTER=none"},
-	{"opentelemetry.proto.collector.profiles.v1development.ProfilesService", "profiles", ""},
-}
-
-// tracesOnly tells a client where to turn the other signal off.
-func tracesOnly(signal, setting string) string {
-	text := fmt.Sprintf("Thresher takes traces only; send %s elsewhere", signal)
-	if setting != "" {
-		text += fmt.Sprintf(" (OTEL_EXPORTER_OTLP_%s_ENDPOINT) or turn them off (%s)", strings.ToUpper(signal), setting)
-	}
-	return text
-}
-
 // registerServices puts the trace service, and refusals of the other signals, on a server that uses rawCodec.
 func (r *Receiver) registerServices(s *grpc.Server) {
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: traceService,
 		HandlerType: (*any)(nil),
-		Methods:     []grpc.MethodDesc{{MethodName: exportMethod, Handler: r.export}},
+		Streams:     []grpc.StreamDesc{{StreamName: exportMethod, Handler: r.export, ClientStreams: true, ServerStreams: true}},
 	}, r)
-	for _, o := range otherServices {
-		refusal := status.Error(codes.Unimplemented, tracesOnly(o.signal, o.setting))
+	for _, o := range otherSignals {
+		refusal := status.Error(codes.Unimplemented, o.refusal())
 		s.RegisterService(&grpc.ServiceDesc{
 			ServiceName: o.service,
 			HandlerType: (*any)(nil),
-			Methods: []grpc.MethodDesc{{
-				MethodName: exportMethod,
-				Handler: func(any, context.Context, func(any) error, grpc.UnaryServerInterceptor) (any, error) {
+			Streams: []grpc.StreamDesc{{
+				StreamName: exportMethod,
+				Handler: func(_ any, stream grpc.ServerStream) error {
 					r.grpcCounts.count(&outcome{verdict: unsupported})
-					return nil, refusal
+					from := "?"
+					if p, ok := peer.FromContext(stream.Context()); ok {
+						from = p.Addr.String()
+					}
+					r.logOtherSignal(o.name, from)
+					return refusal
 				},
+				ClientStreams: true, ServerStreams: true,
 			}},
 		}, r)
 	}
 }
 
-// export serves TraceService/Export. The message is read only after there is room for it.
-func (r *Receiver) export(_ any, ctx context.Context, read func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+// export serves TraceService/Export. On the wire a unary call is a stream of one message each way, and a stream's message is
+// read when its handler says so: after there is room for it.
+func (r *Receiver) export(_ any, stream grpc.ServerStream) error {
 	c := &r.grpcCounts
 	if !r.gate.enter() {
-		return reply(c, outcome{verdict: overloaded, message: shuttingDown})
+		return reply(c, stream, outcome{verdict: overloaded, message: shuttingDown})
 	}
 	defer r.gate.leave()
-	if r.budget.full() {
-		return reply(c, outcome{verdict: overloaded, message: busy})
+	q, err := r.requests.get()
+	if err != nil {
+		return reply(c, stream, noRoom(err))
 	}
-	q := r.requests.get()
+	stopped, err := r.readMessage(stream, q)
+	if stopped {
+		return reply(c, stream, outcome{verdict: overloaded, message: tooSlow})
+	}
 	defer r.requests.put(q)
-	if err := read(q); err != nil {
-		return nil, r.unreceived(err)
+	if err != nil {
+		return r.unreceived(err)
 	}
-	if interceptor == nil {
-		return r.exportRead(ctx, q)
+	if q.err != nil {
+		return reply(c, stream, noRoom(q.err))
 	}
-	return interceptor(ctx, q, &grpc.UnaryServerInfo{Server: r, FullMethod: "/" + traceService + "/" + exportMethod},
-		func(ctx context.Context, _ any) (any, error) { return r.exportRead(ctx, q) })
-}
-
-func (r *Receiver) exportRead(ctx context.Context, q *request) (any, error) {
-	c := &r.grpcCounts
-	if !r.requests.reserve(q, len(q.body)) {
-		return reply(c, outcome{verdict: overloaded, message: busy})
-	}
-	o := r.take(ctx, q, c)
+	ctx := stream.Context()
+	o := r.store(ctx, q, c)
 	if o.verdict == abandoned && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		c.count(&o)
-		return nil, status.Error(codes.DeadlineExceeded, o.message)
+		return status.Error(codes.DeadlineExceeded, o.message)
 	}
-	return reply(c, o)
+	return reply(c, stream, o)
+}
+
+// store splits and publishes a complete message.
+func (r *Receiver) store(ctx context.Context, q *request, c *counts) outcome {
+	done, err := r.work(ctx)
+	if err != nil {
+		return outcome{verdict: abandoned, message: "the client stopped waiting before the spans were looked at"}
+	}
+	o, ok := r.split(q)
+	done()
+	if !ok {
+		return o
+	}
+	return r.publish(ctx, q, c)
+}
+
+// readMessage reads the one message of a stream. If stopped is true, it was told to give up and q is no longer the caller's.
+func (r *Receiver) readMessage(stream grpc.ServerStream, q *request) (stopped bool, err error) {
+	read, stop := make(chan error, 1), make(chan struct{})
+	a := &arrival{account: &r.account, grpc: true, stop: func() { close(stop) }}
+	r.account.memory.begin(a)
+	// Nothing ends a RecvMsg but the end of its stream, and that is the return of the handler.
+	go func() { read <- stream.RecvMsg(q) }()
+	select {
+	case err := <-read:
+		r.account.memory.end(a)
+		return false, err
+	case <-stop:
+		r.account.memory.end(a)
+		go func() {
+			<-read
+			r.requests.put(q)
+		}()
+		return true, nil
+	}
 }
 
 // unreceived counts a message that gRPC could not deliver. The client has been told already, in gRPC's own words: none
@@ -104,6 +125,9 @@ func (r *Receiver) unreceived(err error) error {
 	case codes.Unimplemented:
 		o.verdict = unsupported
 	}
+	if errors.Is(err, io.EOF) {
+		err = status.Error(codes.InvalidArgument, "the call ended without a message")
+	}
 	r.grpcCounts.count(&o)
 	if o.verdict != abandoned {
 		r.rejects.log(func(suppressed int64) {
@@ -115,24 +139,17 @@ func (r *Receiver) unreceived(err error) error {
 }
 
 // reply counts an outcome and puts it into gRPC's words.
-func reply(c *counts, o outcome) (any, error) {
+func reply(c *counts, stream grpc.ServerStream, o outcome) error {
 	c.count(&o)
 	if o.verdict != accepted {
-		return nil, o.status().Err()
+		return o.status().Err()
 	}
-	if o.lost.total() == 0 {
-		return answer(nil), nil
+	if !o.partial() {
+		return stream.SendMsg(answer(nil))
 	}
-	b, err := partialSuccess(o.lost).MarshalProto()
+	b, err := o.partialSuccess().MarshalProto()
 	if err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
+		return status.Error(codes.Internal, err.Error())
 	}
-	return answer(b), nil
-}
-
-func partialSuccess(lost rejects) ptraceotlp.ExportResponse {
-	resp := ptraceotlp.NewExportResponse()
-	resp.PartialSuccess().SetRejectedSpans(int64(lost.total()))
-	resp.PartialSuccess().SetErrorMessage(lost.message())
-	return resp
+	return stream.SendMsg(answer(b))
 }

@@ -205,7 +205,7 @@ func TestHTTPBodyAboveTheLimit(t *testing.T) {
 			req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+r.HTTPAddr().String()+"/v1/traces",
 				bytes.NewReader(compress(t, compression, big)))
 			require.NoError(t, err)
-			req.Header.Set(contentType, typeJSON)
+			req.Header.Set(contentType, typeProto)
 			switch compression {
 			case "":
 			case "chunked":

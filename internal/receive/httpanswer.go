@@ -20,9 +20,9 @@ func writeOutcome(w http.ResponseWriter, enc encoding, o *outcome) {
 	if enc == encodingJSON {
 		body = []byte("{}")
 	}
-	if o.lost.total() > 0 {
+	if o.partial() {
 		var err error
-		resp := partialSuccess(o.lost)
+		resp := o.partialSuccess()
 		if enc == encodingJSON {
 			body, err = resp.MarshalJSON()
 		} else {

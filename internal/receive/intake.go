@@ -10,41 +10,62 @@ import (
 
 const (
 	shuttingDown = "this receiver is shutting down; send the spans again"
-	busy         = "too many bytes wait for Kafka; send the spans again later"
+	busy         = "the memory for receiving is full; send the spans again later"
+	tooSlow      = "the request arrived too slowly while others found no room in memory; send the spans again later"
 	notStored    = "Kafka has not acknowledged the spans; send them again"
 )
 
-// take validates, splits and publishes the body of q, whose bytes have been reserved. It is the whole of what gRPC and
-// HTTP have in common.
-func (r *Receiver) take(ctx context.Context, q *request, c *counts) outcome {
+// split validates and splits the body of q. If it cannot, the outcome says why.
+func (r *Receiver) split(q *request) (outcome, bool) {
 	split, err := q.splitter.Split(q.cut[:0], q.body)
 	q.cut = split.Bytes
-	if err != nil {
-		return r.unreadable(err)
+	if isNoRoom(err) {
+		return noRoom(err), false
 	}
-	lost := rejects{split.Damaged, split.NoTraceID, split.NoSpanID, split.Oversized, split.Reason}
+	if err != nil {
+		return r.unreadable(err), false
+	}
+	q.lost = rejects{split.Damaged, split.NoTraceID, split.NoSpanID, split.Oversized, split.Reason}
 	if split.Spans == 0 && split.Damaged > 0 {
 		// Nothing in it can be read: that is no partial success.
-		return r.unreadable(split.Reason)
+		return r.unreadable(split.Reason), false
 	}
+	q.spans = split.Spans
 	for _, f := range split.Fragments {
 		q.frags = append(q.frags, Fragment{Partition: int32(f.Partition), Data: f.Bytes, Spans: f.Spans})
 	}
+	return outcome{}, true
+}
+
+// publish publishes the fragments of q.
+func (r *Receiver) publish(ctx context.Context, q *request, c *counts) outcome {
 	if len(q.frags) > 0 {
+		q.dropBody(r.requests.keep)
 		q.inUse = true
 		if err := r.publisher.Publish(ctx, q.frags); err != nil {
-			return r.unpublished(ctx, err, split.Spans)
+			return r.unpublished(ctx, err, q.spans)
 		}
 		q.inUse = false
 	}
-	c.countSpans(q.held, split.Spans, lost)
-	if lost.total() > 0 {
+	c.countSpans(q.received, q.spans, q.lost)
+	if q.lost.total() > 0 {
 		r.rejects.log(func(suppressed int64) {
-			r.log.Warn("Spans of an OTLP request were rejected; the client has been told", "rejected", lost.total(),
-				"accepted", split.Spans, "reason", lost.message(), "requests_like_it_since_last_log", suppressed)
+			r.log.Warn("Spans of an OTLP request were rejected; the client has been told", "rejected", q.lost.total(),
+				"accepted", q.spans, "reason", q.lost.message(), "requests_like_it_since_last_log", suppressed)
 		})
 	}
-	return outcome{lost: lost}
+	return outcome{lost: q.lost, note: q.note}
+}
+
+func isNoRoom(err error) bool { return errors.Is(err, errFull) || errors.Is(err, errNeverFits) }
+
+// noRoom is the answer to a request that there is no memory for.
+func noRoom(err error) outcome {
+	if errors.Is(err, errNeverFits) {
+		return outcome{verdict: tooLarge, message: "the request is " + err.Error() +
+			"; send smaller batches, or raise node.memory_limit (or max_inflight_bytes of the receiver, if it is set)"}
+	}
+	return outcome{verdict: overloaded, message: busy}
 }
 
 func (r *Receiver) unreadable(err error) outcome {

@@ -30,7 +30,7 @@ func TestStartSaysWhichAddressIsTaken(t *testing.T) {
 		} else {
 			http.ServerConfig.NetAddr.Endpoint = taken.Addr().String()
 		}
-		r, err := New(c, Settings{Name: "otlp/edge", Partitions: 1, Publisher: &memoryLog{}, Logger: slog.New(slog.DiscardHandler)})
+		r, err := New(c, Settings{Name: "otlp/edge", Partitions: 1, Publisher: &memoryLog{}, Memory: NewMemory(1 << 20), Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		err = r.Start(context.Background())
 		require.ErrorIs(t, err, syscall.EADDRINUSE)
@@ -43,7 +43,7 @@ func TestStartSaysWhichAddressIsTaken(t *testing.T) {
 func TestStartFailsOnUnreadableCertificateBeforeListening(t *testing.T) {
 	c, err := decode(t, `protocols: {grpc: {endpoint: "127.0.0.1:0", tls: {cert_file: /nowhere/cert.pem, key_file: /nowhere/key.pem}}}`)
 	require.NoError(t, err)
-	r, err := New(c, Settings{Name: "otlp", Partitions: 1, Publisher: &memoryLog{}, Logger: slog.New(slog.DiscardHandler)})
+	r, err := New(c, Settings{Name: "otlp", Partitions: 1, Publisher: &memoryLog{}, Memory: NewMemory(1 << 20), Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	err = r.Start(context.Background())
 	require.ErrorContains(t, err, "receivers.otlp.protocols.grpc: ")
@@ -52,7 +52,7 @@ func TestStartFailsOnUnreadableCertificateBeforeListening(t *testing.T) {
 }
 
 func TestNewRefusesMisuse(t *testing.T) {
-	good := Settings{Name: "otlp", Partitions: 1, Publisher: &memoryLog{}, Logger: slog.New(slog.DiscardHandler)}
+	good := Settings{Name: "otlp", Partitions: 1, Publisher: &memoryLog{}, Memory: NewMemory(1 << 20), Logger: slog.New(slog.DiscardHandler)}
 	_, err := New(DefaultConfig(), good)
 	require.ErrorContains(t, err, "receiver otlp: protocols: name at least one")
 	c, err := decode(t, "protocols: {http: {}}")
@@ -72,7 +72,7 @@ func TestShutdownIsIdempotentAndStartIsNot(t *testing.T) {
 
 	c, err := decode(t, "protocols: {http: {}}")
 	require.NoError(t, err)
-	unstarted, err := New(c, Settings{Name: "otlp", Partitions: 1, Publisher: &memoryLog{}, Logger: slog.New(slog.DiscardHandler)})
+	unstarted, err := New(c, Settings{Name: "otlp", Partitions: 1, Publisher: &memoryLog{}, Memory: NewMemory(1 << 20), Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	require.NoError(t, unstarted.Shutdown(context.Background()))
 	require.Error(t, unstarted.Start(context.Background()))
@@ -200,60 +200,6 @@ func TestShutdownDoesNotWaitForIdleConnections(t *testing.T) {
 	began := time.Now()
 	require.NoError(t, r.Shutdown(context.Background()))
 	require.Less(t, time.Since(began), 4*time.Second)
-}
-
-func TestFullBudgetIsRetryableOverBothProtocols(t *testing.T) {
-	td := shopTraces(100)
-	body := protoOf(t, td)
-	// Two requests fit, a third does not; and once the budget is used up, requests are refused unread.
-	for name, bound := range map[string]int{"fits two": 2*len(body) + len(body)/2, "exactly two": 2 * len(body)} {
-		t.Run(name, func(t *testing.T) {
-			log := newBlocked()
-			r := startReceiver(t, log, func(c *Config, _ *Settings) { c.MaxInflightBytes = ByteSize(bound) })
-			client := grpcClient(t, r)
-			answers := make(chan error, 2)
-			for range 2 {
-				go func() {
-					_, err := client.Export(context.Background(), ptraceotlp.NewExportRequestFromTraces(td))
-					answers <- err
-				}()
-			}
-			<-log.entered
-			<-log.entered
-			require.EqualValues(t, 2*len(body), r.Stats().InflightBytes)
-
-			_, err := client.Export(context.Background(), ptraceotlp.NewExportRequestFromTraces(td))
-			requireRetryInfo(t, err)
-			require.ErrorContains(t, err, busy)
-			got := post(t, httpClient(t), r, body, contentType, typeProto)
-			require.Equal(t, http.StatusServiceUnavailable, got.status)
-			require.Equal(t, "1", got.header.Get("Retry-After"))
-			require.Equal(t, busy, statusOf(t, got).Message)
-			require.EqualValues(t, 1, r.Stats().GRPC.Overloaded)
-			require.EqualValues(t, 1, r.Stats().HTTP.Overloaded)
-			require.EqualValues(t, 2*len(body), r.Stats().InflightBytes)
-			if bound == 2*len(body) {
-				// Not even read, or gRPC would say that it is too large.
-				requireRetryInfo(t, sendRaw(t, r, make([]byte, 5<<20)))
-			}
-
-			close(log.release)
-			require.NoError(t, <-answers)
-			require.NoError(t, <-answers)
-			got = post(t, httpClient(t), r, body, contentType, typeProto)
-			require.Equal(t, http.StatusOK, got.status)
-		})
-	}
-}
-
-func TestRequestAboveTheBudgetIsServedAlone(t *testing.T) {
-	log := &memoryLog{}
-	r := startReceiver(t, log, func(c *Config, _ *Settings) { c.MaxInflightBytes = 10 })
-	td := shopTraces(100)
-	require.Equal(t, http.StatusOK, post(t, httpClient(t), r, protoOf(t, td), contentType, typeProto).status)
-	_, err := grpcClient(t, r).Export(context.Background(), ptraceotlp.NewExportRequestFromTraces(td))
-	require.NoError(t, err)
-	require.Equal(t, 200, log.spans)
 }
 
 func TestMemoryIsNotUsedAgainWhileAPublisherMayReadIt(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -36,6 +37,21 @@ type outcome struct {
 	verdict verdict
 	message string  // for people; empty for success
 	lost    rejects // spans that partial success names
+	note    string  // of success: what a person should look at though nothing was rejected
+}
+
+// partial reports whether a success has something to say.
+func (o *outcome) partial() bool { return o.lost.total() > 0 || o.note != "" }
+
+func (o *outcome) partialSuccess() ptraceotlp.ExportResponse {
+	resp := ptraceotlp.NewExportResponse()
+	resp.PartialSuccess().SetRejectedSpans(int64(o.lost.total()))
+	message := o.note
+	if o.lost.total() > 0 {
+		message = o.lost.message()
+	}
+	resp.PartialSuccess().SetErrorMessage(strings.ToValidUTF8(message, "?"))
+	return resp
 }
 
 func (v verdict) retryable() bool { return v == overloaded || v == unpublished || v == abandoned }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/experimental"
 
 	"thresher/internal/wire"
 )
@@ -30,9 +32,17 @@ type Settings struct {
 	MaxFragment int
 	// Publisher stores what is received.
 	Publisher Publisher
+	// Memory is what this receiver and others may hold together.
+	Memory *Memory
 	// Logger gets a line when serving begins and ends, and at most one in ten seconds of each kind of trouble.
 	Logger *slog.Logger
 }
+
+// maxPooled is the most memory of each kind that a pooled request keeps, whatever the memory for receiving.
+const maxPooled = 8 << 20
+
+// maxHeaderBytes bounds the headers of a request. Those of OTLP clients are a few hundred bytes.
+const maxHeaderBytes = 32 << 10
 
 // A Receiver serves OTLP on one or two addresses. Its methods may be called from any goroutine.
 type Receiver struct {
@@ -41,13 +51,16 @@ type Receiver struct {
 	publisher Publisher
 	log       *slog.Logger
 
-	budget     budget
+	account    account
 	requests   requestPool
 	gate       *gate
 	grpcCounts counts
 	httpCounts counts
 	rejects    notice
 	failures   notice
+	crowds     notice
+	signals    signalsSeen
+	working    chan struct{} // has an element for each request that is being decompressed, transcoded or split
 
 	// stopping ends when requests in flight are no longer waited for.
 	stopping context.Context
@@ -75,8 +88,8 @@ func New(c Config, s Settings) (*Receiver, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("receiver %s: %w", s.Name, err)
 	}
-	if s.Partitions < 1 || s.Publisher == nil || s.Logger == nil {
-		return nil, fmt.Errorf("receiver %s: needs partitions (got %d), a publisher and a logger", s.Name, s.Partitions)
+	if s.Partitions < 1 || s.Publisher == nil || s.Logger == nil || s.Memory == nil {
+		return nil, fmt.Errorf("receiver %s: needs partitions (got %d), a publisher, memory and a logger", s.Name, s.Partitions)
 	}
 	r := &Receiver{
 		name:      s.Name,
@@ -85,8 +98,13 @@ func New(c Config, s Settings) (*Receiver, error) {
 		log:       s.Logger.With("receiver", s.Name),
 		gate:      newGate(),
 	}
-	r.budget.max = int64(c.MaxInflightBytes)
-	r.requests.budget = &r.budget
+	r.account.limit, r.account.memory = s.Memory.requests.limit, s.Memory
+	if c.MaxInflightBytes > 0 {
+		r.account.limit = min(r.account.limit, int64(c.MaxInflightBytes))
+	}
+	r.requests.account = &r.account
+	r.requests.keep = int(min(maxPooled, r.account.most()/256))
+	r.working = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
 	r.requests.options = wire.SplitOptions{Partitions: s.Partitions, MaxFragment: s.MaxFragment, Deep: true}
 	r.stopping, r.giveUp = context.WithCancel(context.Background())
 	return r, nil
@@ -127,7 +145,11 @@ func (r *Receiver) listen(ctx context.Context) error {
 	settings := telemetry(r.log)
 	if c := r.config.Protocols.GRPC.Get(); c != nil {
 		s, err := c.ToServer(ctx, extensions(), settings,
-			configgrpc.WithGrpcServerOption(grpc.ForceServerCodecV2(rawCodec{})))
+			configgrpc.WithGrpcServerOption(grpc.ForceServerCodecV2(rawCodec{})),
+			configgrpc.WithGrpcServerOption(experimental.BufferPool(newCountedBuffers(r.account.memory))),
+			configgrpc.WithGrpcServerOption(grpc.MaxRecvMsgSize(r.messageLimit(c.MaxRecvMsgSizeMiB))),
+			configgrpc.WithGrpcServerOption(grpc.MaxHeaderListSize(maxHeaderBytes)),
+			configgrpc.WithGrpcServerOption(grpc.SharedWriteBuffer(true)))
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.setting("protocols.grpc"), err)
 		}
@@ -147,7 +169,7 @@ func (r *Receiver) listen(ctx context.Context) error {
 		if err != nil {
 			return r.listenError("grpc", c.NetAddr.Endpoint, err)
 		}
-		r.grpcListener = track(l)
+		r.grpcListener = track(l, r.account.memory, r.crowded)
 	}
 	if r.http != nil {
 		c := &r.config.Protocols.HTTP.Get().ServerConfig
@@ -158,6 +180,28 @@ func (r *Receiver) listen(ctx context.Context) error {
 		r.httpListener = l
 	}
 	return nil
+}
+
+// messageLimit returns how large a gRPC message may be: as configured, unless there is no memory for that.
+func (r *Receiver) messageLimit(configuredMiB int) int {
+	limit := int64(configuredMiB) << 20
+	if limit <= 0 {
+		limit = 4 << 20 // gRPC's own
+	}
+	most := r.account.largestMessage()
+	if limit <= most {
+		return int(limit)
+	}
+	r.log.Warn("gRPC messages may not be as large as "+r.setting("protocols.grpc.max_recv_msg_size_mib")+
+		" says: node.memory_limit leaves no room for them", "configured", ByteSize(limit), "largest", ByteSize(most))
+	return int(most)
+}
+
+func (r *Receiver) crowded() {
+	r.crowds.log(func(suppressed int64) {
+		r.log.Warn("There is no memory for more connections; new ones are closed. Raise node.memory_limit, or send through a Collector",
+			"connection_bytes", r.account.memory.connections.used.Load(), "connections_like_it_since_last_log", suppressed)
+	})
 }
 
 func (r *Receiver) listenError(protocol, endpoint string, err error) error {
@@ -184,12 +228,15 @@ func (r *Receiver) httpServer(ctx context.Context, c *HTTPConfig) (*http.Server,
 		allowed.AllowedHeaders = slices.Concat(cors.AllowedHeaders, []string{"Content-Type"})
 		c.ServerConfig.CORS = configoptional.Some(allowed)
 	}
-	s, err := c.ServerConfig.ToServer(ctx, extensions(), telemetry(r.log), e, confighttp.WithErrorHandler(e.undecodable))
+	options := append(leaveCompressed(&c.ServerConfig), confighttp.WithErrorHandler(e.undecodable))
+	s, err := c.ServerConfig.ToServer(ctx, extensions(), telemetry(r.log), e, options...)
 	if err != nil {
 		return nil, err
 	}
 	// confighttp has put its default in.
 	e.maxBody = c.ServerConfig.MaxRequestBodySize
+	s.MaxHeaderBytes = maxHeaderBytes
+	s.ConnState = (&httpConnections{memory: r.account.memory, refused: r.crowded, open: map[net.Conn]bool{}}).changed
 	s.BaseContext = func(net.Listener) context.Context { return r.stopping }
 	// Mostly connections that are given up in the TLS handshake: port scanners and health checks.
 	s.ErrorLog = slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)

@@ -8,7 +8,7 @@ type Stats struct {
 	HTTP ProtocolStats `json:"http"`
 
 	InflightRequests int   `json:"inflight_requests"`  // requests being served now
-	InflightBytes    int64 `json:"inflight_bytes"`     // their uncompressed bodies, as far as they have been read
+	InflightBytes    int64 `json:"inflight_bytes"`     // their memory: bodies as far as they have been read, and what is made of them
 	MaxInflightBytes int64 `json:"max_inflight_bytes"` // the bound on InflightBytes
 }
 
@@ -49,8 +49,8 @@ func (r *Receiver) Stats() Stats {
 		GRPC:             r.grpcCounts.snapshot(),
 		HTTP:             r.httpCounts.snapshot(),
 		InflightRequests: r.gate.count(),
-		InflightBytes:    r.budget.used.Load(),
-		MaxInflightBytes: r.budget.max,
+		InflightBytes:    r.account.used.Load(),
+		MaxInflightBytes: r.account.limit,
 	}
 }
 
