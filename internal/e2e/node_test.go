@@ -31,6 +31,7 @@ type settings struct {
 	policies    string // default policies of the shop
 	exporters   string // the exporters section, a YAML value
 	routes      string // the routes section, a YAML value; default kept: to all
+	memory      string // memory_limit of the node; default what the machine has
 }
 
 // names are the topics and the group of one test.
@@ -97,7 +98,10 @@ func configure(t testing.TB, n names, s settings) *node {
 	if s.routes != "" {
 		fmt.Fprintf(&b, "routes: %s\n", s.routes)
 	}
-	fmt.Fprintf(&b, "node: {listen: %q}\n", node.listen)
+	fmt.Fprintf(&b, "node:\n  listen: %q\n", node.listen)
+	if s.memory != "" {
+		fmt.Fprintf(&b, "  memory_limit: %s\n", s.memory)
+	}
 	node.file = filepath.Join(t.TempDir(), "thresher.yaml")
 	if err := os.WriteFile(node.file, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
