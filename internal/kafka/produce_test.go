@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -198,6 +199,63 @@ func TestPublishWaitsForBudget(t *testing.T) {
 	close(release)
 	require.NoError(t, <-first)
 	require.NoError(t, <-second)
+}
+
+// While Kafka does not answer, what waits for it takes what it was counted for: tiny parcels do not hold the buffers that large
+// ones have left behind.
+func TestWaitingParcelsTakeWhatTheyAreCountedFor(t *testing.T) { // not parallel: it looks at the heap
+	const partitions, rounds = 64, 20
+	e, c, _ := setup(t, partitions, func(cfg *Config) { cfg.Producer.Linger = time.Millisecond })
+	a := startAccumulator(t, startProducer(t, c))
+	fragments := func(size int) (all []Fragment) {
+		for p := range int32(partitions) {
+			all = append(all, Fragment{p, make([]byte, size), 1})
+		}
+		return all
+	}
+	release := make(chan struct{})
+	e.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		e.cluster.KeepControl()
+		e.cluster.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // what is in a pool survives one
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for range 2 * partitions { // as if large parcels had just been acknowledged
+		b := make([]byte, 0, 2*a.full)
+		a.recycle(&b)
+	}
+	var published sync.WaitGroup
+	for round := range rounds {
+		published.Go(func() {
+			if err := a.Publish(testContext(t), fragments(1)); err != nil {
+				t.Error(err)
+			}
+		})
+		require.Eventually(t, func() bool { return c.Stats().WaitingBytes == int64(round+1)*partitions }, soon, time.Millisecond)
+	}
+	held := a.Held()
+	require.EqualValues(t, rounds*partitions*(1+fragmentBytes), held)
+	require.Less(t, heap()-before, 2*held+8<<20)
+	close(release)
+	published.Wait()
+	require.Zero(t, a.Held())
+}
+
+func TestParcelsOfAllPartitionsFitIntoTheBuffer(t *testing.T) {
+	for _, c := range []struct{ buffer, partitions, want int }{
+		{128 << 20, 64, 256 << 10}, {8 << 20, 64, 32 << 10}, {8 << 20, 10_000, 4 << 10},
+	} {
+		cfg := DefaultConfig()
+		cfg.Producer.BufferBytes, cfg.Spans.Partitions = c.buffer, c.partitions
+		require.Equal(t, c.want, parcelBytes(&cfg))
+	}
 }
 
 func TestTogetherTooLargeIsNobodysFault(t *testing.T) {
