@@ -101,27 +101,29 @@ func TestLargestGRPCMessageFollowsTheMemory(t *testing.T) {
 	require.NoError(t, sendRaw(t, r, protoOf(t, shopTraces(1000))))
 }
 
-// Large requests leave room for small ones.
-func TestSmallRequestsFindRoomBesideLargeOnes(t *testing.T) {
-	log := newBlocked()
-	r := startReceiver(t, log, small(8<<20))
-	body, client := protoOf(t, shopTraces(400)), httpClient(t)
-	answers := make(chan int)
-	large := 0
-	for refused := 0; refused == 0; {
-		go func() { answers <- post(t, client, r, body, contentType, typeProto).status }()
-		select {
-		case <-log.entered:
-			large++
-		case refused = <-answers:
-			require.Equal(t, http.StatusServiceUnavailable, refused)
+// Large requests leave room for small ones, in the memory of the node and in that of a receiver.
+func TestLargeRequestsLeaveRoomForSmallOnes(t *testing.T) {
+	for _, limit := range []int64{1 << 40, 1 << 20} {
+		a := &account{memory: NewMemory(4 << 20)}
+		a.limit = min(limit, a.memory.requests.limit)
+		const step = 1000
+		for held := int64(0); ; held += step {
+			if err := a.take(step, held); err != nil {
+				require.ErrorIs(t, err, errNeverFits)
+				break
+			}
 		}
-	}
-	go func() { answers <- post(t, client, r, protoOf(t, shopTraces(3)), contentType, typeProto).status }()
-	<-log.entered
-	close(log.release)
-	for range large + 1 {
-		require.Equal(t, http.StatusOK, <-answers)
+		large := a.used.Load()
+		require.InDelta(t, float64(a.limit)*3/4, float64(large), step)
+		require.ErrorIs(t, a.take(step, 100<<10), errFull, "another large one")
+		small := int64(0)
+		for ; a.take(step, 0) == nil; small += step {
+		}
+		require.InDelta(t, float64(a.limit)/4, float64(small), 2*step)
+		require.ErrorIs(t, a.take(step, 0), errFull)
+		a.release(large + small)
+		require.Zero(t, a.used.Load())
+		require.Zero(t, a.memory.Used())
 	}
 }
 

@@ -44,8 +44,7 @@ func (c *zstdCompressor) Decompress(r io.Reader) (io.Reader, error) {
 	d := <-c.free
 	var err error
 	if d == nil {
-		d, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow),
-			zstd.WithDecoderMaxMemory(maxWindow))
+		d, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 	} else {
 		err = d.Reset(r)
 	}
