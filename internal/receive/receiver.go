@@ -103,7 +103,7 @@ func New(c Config, s Settings) (*Receiver, error) {
 		r.account.limit = min(r.account.limit, int64(c.MaxInflightBytes))
 	}
 	r.requests.account = &r.account
-	r.requests.keep = int(min(maxPooled, r.account.most()/256))
+	r.requests.keep = int(min(maxPooled, r.account.most()/64))
 	r.working = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
 	r.requests.options = wire.SplitOptions{Partitions: s.Partitions, MaxFragment: s.MaxFragment, Deep: true}
 	r.stopping, r.giveUp = context.WithCancel(context.Background())
