@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -15,7 +14,7 @@ import (
 
 // Whatever the body is, transcoding it takes the output and a little more.
 func TestMemoryIsTheOutput(t *testing.T) {
-	const size = 4 << 20
+	const size = 1 << 20
 	for name, c := range map[string]struct{ head, unit, tail string }{
 		"empty resources":     {`{"resourceSpans":[`, `{},`, `{}]}`},
 		"empty scopes":        {`{"resourceSpans":[{"scopeSpans":[`, `{},`, `{}]}]}`},
@@ -72,7 +71,8 @@ func TestMemoryIsTheOutput(t *testing.T) {
 type counter struct{ grown, taken int }
 
 func (c *counter) Grow(b []byte, n int) ([]byte, error) {
-	out := slices.Grow(b, n)
+	// Not slices.Grow, which takes twice as much when the race detector is on.
+	out := append(make([]byte, 0, max(len(b)+n, len(b)+len(b)/4)), b...)
 	c.grown += cap(out)
 	return out, nil
 }

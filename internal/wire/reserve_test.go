@@ -30,8 +30,8 @@ func TestSplitAsksForMemory(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		// Doubling lists leaves as much again behind as garbage.
-		if allocated := int(after.TotalAlloc - before.TotalAlloc); allocated > 2*asked+64<<10 {
+		// Doubling lists leaves as much again behind as garbage. With the race detector slices.Grow takes twice what it needs.
+		if allocated := int(after.TotalAlloc - before.TotalAlloc); allocated > 3*asked+64<<10 {
 			t.Errorf("%s: %d bytes allocated for a request of %d, %d asked for", name, allocated, len(req), asked)
 		}
 		runtime.KeepAlive(split)
