@@ -24,13 +24,12 @@ func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return fmt.Errorf("%T is not a request of this server", v)
 	}
-	if q.body, q.err = q.Grow(q.body[:0], data.Len()); q.err != nil {
-		return nil
+	if q.body, q.err = q.Grow(q.body[:0], data.Len()); q.err == nil {
+		for _, b := range data {
+			q.body = append(q.body, b.ReadOnlyData()...)
+		}
+		q.received = int64(len(q.body))
 	}
-	for _, b := range data {
-		q.body = append(q.body, b.ReadOnlyData()...)
-	}
-	q.received = int64(len(q.body))
 	return nil
 }
 

@@ -105,7 +105,7 @@ func (r *Receiver) readMessage(stream grpc.ServerStream, q *request) (stopped bo
 	case <-stop:
 		r.account.memory.end(a)
 		go func() {
-			<-read
+			_ = <-read // whatever it was, nobody waits for it
 			r.requests.put(q)
 		}()
 		return true, nil

@@ -243,7 +243,7 @@ func TestUnfinishedGRPCMessagesAreBounded(t *testing.T) {
 	require.Equal(t, spanNames(100), log.names(t))
 	go func() {
 		for range calls / 2 {
-			<-answers
+			_ = <-answers
 		}
 	}()
 }

@@ -148,8 +148,7 @@ func (r *Receiver) listen(ctx context.Context) error {
 			configgrpc.WithGrpcServerOption(grpc.ForceServerCodecV2(rawCodec{})),
 			configgrpc.WithGrpcServerOption(experimental.BufferPool(newCountedBuffers(r.account.memory))),
 			configgrpc.WithGrpcServerOption(grpc.MaxRecvMsgSize(r.messageLimit(c.MaxRecvMsgSizeMiB))),
-			configgrpc.WithGrpcServerOption(grpc.MaxHeaderListSize(maxHeaderBytes)),
-			configgrpc.WithGrpcServerOption(grpc.SharedWriteBuffer(true)))
+			configgrpc.WithGrpcServerOption(grpc.MaxHeaderListSize(maxHeaderBytes)))
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.setting("protocols.grpc"), err)
 		}

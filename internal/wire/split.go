@@ -199,11 +199,11 @@ func (v *splitVisitor) Resource(header []byte) error {
 	if v.o.Deep {
 		h.err = ValidateResource(header)
 	}
-	list, err := roomFor((*Splitter)(v), v.resources[:n], headerBytes)
-	if err != nil {
+	var err error
+	if v.resources, err = roomFor((*Splitter)(v), v.resources[:n], headerBytes); err != nil {
 		return err
 	}
-	v.resources = append(list, h)
+	v.resources = append(v.resources, h)
 	return nil
 }
 
@@ -217,11 +217,11 @@ func (v *splitVisitor) Scope(header []byte) error {
 	if n > 0 && !v.scopes[n-1].used {
 		n--
 	}
-	list, err := roomFor((*Splitter)(v), v.scopes[:n], scopeBytes)
-	if err != nil {
+	var err error
+	if v.scopes, err = roomFor((*Splitter)(v), v.scopes[:n], scopeBytes); err != nil {
 		return err
 	}
-	v.scopes = append(list, splitScope{h, uint32(r)})
+	v.scopes = append(v.scopes, splitScope{h, uint32(r)})
 	return nil
 }
 
@@ -240,12 +240,11 @@ func (v *splitVisitor) Span(raw []byte) error {
 		(*Splitter)(v).drop(err)
 		return nil
 	}
-	list, err := roomFor((*Splitter)(v), v.spans, spanBytes)
-	if err != nil {
+	if v.spans, err = roomFor((*Splitter)(v), v.spans, spanBytes); err != nil {
 		return err
 	}
 	p := Partition(ids.trace, v.o.Partitions)
-	v.spans = append(list, splitSpan{raw: raw, scope: uint32(n), partition: uint32(p)})
+	v.spans = append(v.spans, splitSpan{raw: raw, scope: uint32(n), partition: uint32(p)})
 	scope.used = true
 	v.resources[scope.resource].used = true
 	return nil
