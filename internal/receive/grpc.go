@@ -92,20 +92,24 @@ func (r *Receiver) store(ctx context.Context, q *request, c *counts) outcome {
 }
 
 // readMessage reads the one message of a stream. If stopped is true, it was told to give up and q is no longer the caller's.
-func (r *Receiver) readMessage(stream grpc.ServerStream, q *request) (stopped bool, err error) {
-	read, stop := make(chan error, 1), make(chan struct{})
+func (r *Receiver) readMessage(stream grpc.ServerStream, q *request) (stopped bool, failed error) {
+	read, stop := make(chan struct{}), make(chan struct{})
+	var err error // of RecvMsg, once read is closed
 	a := &arrival{account: &r.account, grpc: true, stop: func() { close(stop) }}
 	r.account.memory.begin(a)
 	// Nothing ends a RecvMsg but the end of its stream, and that is the return of the handler.
-	go func() { read <- stream.RecvMsg(q) }()
+	go func() {
+		defer close(read)
+		err = stream.RecvMsg(q)
+	}()
 	select {
-	case err := <-read:
+	case <-read:
 		r.account.memory.end(a)
 		return false, err
 	case <-stop:
 		r.account.memory.end(a)
 		go func() {
-			_ = <-read // whatever it was, nobody waits for it
+			<-read
 			r.requests.put(q)
 		}()
 		return true, nil

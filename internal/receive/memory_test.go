@@ -149,7 +149,8 @@ func slowPost(t *testing.T, r *Receiver, part int) <-chan string {
 func TestSlowBodiesGiveWay(t *testing.T) {
 	log := &memoryLog{}
 	r := startReceiver(t, log, small(4<<20))
-	slow := slowPost(t, r, 400<<10)
+	slow := slowPost(t, r, 400<<10) // the oldest is sent away first
+	require.Eventually(t, func() bool { return r.Stats().InflightBytes > 400<<10 }, 5*time.Second, time.Millisecond)
 	slowPost(t, r, 400<<10)
 	require.Eventually(t, func() bool { return r.Stats().InflightBytes > 800<<10 }, 5*time.Second, time.Millisecond)
 	client := httpClient(t)
@@ -216,8 +217,8 @@ func (c *stalledConn) Write(b []byte) (int, error) {
 func TestUnfinishedGRPCMessagesAreBounded(t *testing.T) {
 	log := &memoryLog{}
 	r := startReceiver(t, log, small(16<<20))
-	answers := make(chan error)
 	const calls = 64
+	answers := make(chan error, calls)
 	for range calls {
 		conn := grpcConn(t, r, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
@@ -241,11 +242,6 @@ func TestUnfinishedGRPCMessagesAreBounded(t *testing.T) {
 		return err == nil
 	}, 10*time.Second, time.Millisecond)
 	require.Equal(t, spanNames(100), log.names(t))
-	go func() {
-		for range calls / 2 {
-			_ = <-answers
-		}
-	}()
 }
 
 // The bodies that made a node of 89 MB one of 2.9 GB: each of these took 55 to 90 times its size.
