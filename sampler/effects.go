@@ -11,7 +11,8 @@ type Effects struct {
 	// Deliveries are to be handed to the backends, in any order. The runner calls Machine.Ack once for each part AFTER every
 	// backend that matters has accepted or finally refused it, and stores a checkpoint only of what the machine then says.
 	Deliveries []Delivery
-	// Invalid are spans that can be no part of a trace. They are settled: to report them is best effort.
+	// Invalid are spans that can be no part of a trace. The machine knows no more of them: a checkpoint that is taken from now on
+	// may be stored AFTER the rejected topic has them, not before.
 	Invalid []Invalid
 	// Moves are spans of traces that belong to other partitions, and are to be written there, if Limits.MoveMisplaced. They are settled
 	// by Machine.Ack as deliveries are.

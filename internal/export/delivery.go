@@ -44,7 +44,7 @@ func New(cfg Config, routes Routes, opts Options) (*Delivery, error) {
 		opts.Ack = func(int32, uint64) {}
 	}
 	if opts.Reject == nil {
-		opts.Reject = func([]byte, string, string) {}
+		opts.Reject = func(_ []byte, _, _ string, done func()) { done() }
 	}
 	if opts.MaxBytes <= 0 {
 		opts.MaxBytes = 256 << 20

@@ -153,15 +153,26 @@ func (e *exporter) shrink(b *batch, out outcome) {
 	}
 }
 
-// reject settles a trace that the backend will never take. The rejected topic hears of it before the acknowledgement
-// lets the log move on.
+// reject gives a trace that the backend will never take to the rejected topic, and settles it when the topic has it. Until
+// then it stays in the books: if the topic cannot be written the budget fills, and partitions stop reading. A process that
+// ends before has settled nothing, and the next one finds the trace in the log.
 func (e *exporter) reject(en *entry, out outcome, now time.Time) {
-	if !en.part.forgotten.Load() {
+	if en.part.forgotten.Load() {
+		e.rejected(en)
+		return
+	}
+	e.counts.rejecting.Add(1)
+	e.log.rejected(en, out, now)
+	e.delivery.opts.Reject(en.Payload, out.err.Error(), e.id, func() {
+		e.counts.rejecting.Add(-1)
 		e.counts.rejectedTraces.Add(1)
 		e.counts.rejectedSpans.Add(uint64(en.Spans))
-		e.log.rejected(en, out, now)
-		e.delivery.opts.Reject(en.Payload, out.err.Error(), e.id)
-	}
+		e.rejected(en)
+	})
+}
+
+// rejected settles a trace that is in the rejected topic, or is somebody else's by now.
+func (e *exporter) rejected(en *entry) {
 	e.mu.Lock()
 	e.letGo(en)
 	e.mu.Unlock()

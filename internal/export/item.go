@@ -36,8 +36,10 @@ type Options struct {
 	// Submit or Forget.
 	Ack func(partition int32, seq uint64)
 
-	// Reject is called before the Ack with what an exporter refused for good, for the rejected topic. Same rules as Ack.
-	Reject func(payload []byte, reason, exporter string)
+	// Reject is called with what an exporter refused for good, for the rejected topic. Same rules as Ack. Whoever is called
+	// calls done, once, when the topic has it for good, and never if it does not get there: the item is settled then and
+	// not before. Until then its bytes are in the budget.
+	Reject func(payload []byte, reason, exporter string, done func())
 
 	MaxBytes      int64         // of payloads not yet delivered, default 256 MiB
 	ShutdownGrace time.Duration // how long Shutdown lets requests in flight finish, default 1 s

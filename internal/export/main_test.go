@@ -96,8 +96,9 @@ func (l *ledger) ack(partition int32, seq uint64) {
 	})
 }
 
-func (l *ledger) reject(payload []byte, reason, exporter string) {
+func (l *ledger) reject(payload []byte, reason, exporter string, done func()) {
 	l.note(func() { l.rejected = append(l.rejected, rejection{payload, reason, exporter}) })
+	done()
 }
 
 // wait blocks until ok holds for the ledger.

@@ -46,8 +46,9 @@ type ExporterStats struct {
 	Bytes    uint64 `json:"bytes"`
 	Requests uint64 `json:"requests"` // tried, whatever the outcome
 
-	RejectedTraces  uint64 `json:"rejected_traces"` // refused for good
+	RejectedTraces  uint64 `json:"rejected_traces"` // refused for good, and in the rejected topic
 	RejectedSpans   uint64 `json:"rejected_spans"`
+	RejectingTraces int64  `json:"rejecting_traces"` // refused for good, and on the way there
 	PartialSpans    uint64 `json:"partial_spans"`    // refused within a request that was accepted otherwise
 	DiscardedTraces uint64 `json:"discarded_traces"` // best effort: did not fit into the share of the budget
 	DiscardedSpans  uint64 `json:"discarded_spans"`
@@ -70,6 +71,7 @@ type counters struct {
 	traces, spans, bytes          atomic.Uint64
 	requests, retries             atomic.Uint64
 	rejectedTraces, rejectedSpans atomic.Uint64
+	rejecting                     atomic.Int64
 	partial                       atomic.Uint64
 	discardedTraces               atomic.Uint64
 	discardedSpans                atomic.Uint64
@@ -122,6 +124,7 @@ func (e *exporter) stats() ExporterStats {
 		Requests:        c.requests.Load(),
 		RejectedTraces:  c.rejectedTraces.Load(),
 		RejectedSpans:   c.rejectedSpans.Load(),
+		RejectingTraces: c.rejecting.Load(),
 		PartialSpans:    c.partial.Load(),
 		DiscardedTraces: c.discardedTraces.Load(),
 		DiscardedSpans:  c.discardedSpans.Load(),

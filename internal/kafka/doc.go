@@ -9,6 +9,7 @@
 //     until its queue has been taken.
 //   - [Accumulator.Publish] returns nil only after every in-sync replica has the spans. Everything else is an error, and
 //     [IsRetryable] says whether sending the same again can help.
+//   - What a [Rejecter] was given is in the rejected topic when it says so, and until then it is tried again.
 //   - Wrong topics are refused at start ([Client.Ensure]) with what they have, what they need and the command to mend it.
 //
 // # What it does not
@@ -23,11 +24,12 @@
 //
 //	receivers -> Accumulator -> Producer -> [thresher.spans] -> Reader -> Feed (one a partition) -> runner
 //	runner -> Checkpoints.Save -> [thresher.checkpoints],  then Checkpoints.Commit -> consumer group
-//	anything undecodable -> Rejecter -> [thresher.rejected]
+//	anything undecodable, traces that backends refuse -> Rejecter -> [thresher.rejected]
 //
 // # Goroutines
 //
 //   - Client: one, started by a successful Ensure, asks every second whether Kafka answers; Close stops it and waits.
+//   - Rejecter: one, started by the first Reject, sends what waits; Client.Close stops it and waits.
 //   - Reader: Run is the caller's goroutine and owns every change to what is fetched. It starts one more, which asks for
 //     log ends; it stops with Run, and Run waits for it.
 //   - Accumulator: one, sends records whose linger is over; Close stops it and waits. Close itself uses one to wait with

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -107,6 +108,12 @@ func startEmbedded(o EmbeddedOptions, extra ...kfake.Opt) (*Embedded, error) {
 
 // Addr is the broker's host:port, for Config.Brokers.
 func (e *Embedded) Addr() string { return e.cluster.ListenAddrs()[0] }
+
+// RefuseWrites makes the broker answer writes to a topic as one with too few replicas in sync does, until what it returns
+// is called.
+func (e *Embedded) RefuseWrites(topic string) (mend func()) {
+	return e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: kerr.NotEnoughReplicas, Count: -1}).Remove
+}
 
 // Close stops the broker, and removes its data unless it was given a directory. It may be called twice.
 func (e *Embedded) Close() {

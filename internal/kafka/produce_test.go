@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -307,44 +306,4 @@ func TestProducerCloseSettlesEverything(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 	require.True(t, IsRetryable(err))
 	require.EqualValues(t, 1, c.Stats().ProduceErrors)
-}
-
-func TestReject(t *testing.T) {
-	t.Parallel()
-	e, c, _ := setup(t, 1, func(cfg *Config) {
-		cfg.Spans.MaxRecordBytes = 64 << 10
-		cfg.Producer.RecordBytes = 4 << 10
-	})
-	r := c.NewRejecter()
-	errs := make(chan error, 2)
-	done := func(err error) { errs <- err }
-	r.Reject(testContext(t), Rejected{Reason: "no protobuf", Value: []byte("junk"), Topic: "in", Partition: 3, Offset: 77}, done)
-	require.NoError(t, <-errs)
-	r.Reject(testContext(t), Rejected{Reason: "too long", Value: bytes.Repeat([]byte("j"), 100<<10)}, done)
-	require.NoError(t, <-errs)
-
-	kc, err := kgo.NewClient(kgo.SeedBrokers(e.Addr()), kgo.ConsumeTopics("thresher.rejected"))
-	require.NoError(t, err)
-	defer kc.Close()
-	var got []*kgo.Record
-	for len(got) < 2 {
-		got = append(got, kc.PollFetches(testContext(t)).Records()...)
-	}
-	headers := func(r *kgo.Record) map[string]string {
-		m := make(map[string]string)
-		for _, h := range r.Headers {
-			m[h.Key] = string(h.Value)
-		}
-		return m
-	}
-	require.Equal(t, "junk", string(got[0].Value))
-	require.Equal(t, map[string]string{HeaderReason: "no protobuf", HeaderTopic: "in", HeaderPartition: "3", HeaderOffset: "77"}, headers(got[0]))
-	require.Equal(t, map[string]string{HeaderReason: "too long", HeaderCut: "102400"}, headers(got[1]))
-	require.Less(t, len(got[1].Value), 64<<10)
-	require.EqualValues(t, 2, c.Stats().RejectedRecords)
-
-	e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord, Count: -1})
-	r.Reject(testContext(t), Rejected{Reason: "r"}, done)
-	require.Error(t, <-errs)
-	require.EqualValues(t, 1, c.Stats().RejectErrors)
 }

@@ -33,7 +33,9 @@ type Stats struct {
 	WaitingBytes int64 `json:"waiting_bytes"`
 
 	RejectedRecords uint64 `json:"rejected_records"` // written to the rejected topic
-	RejectErrors    uint64 `json:"reject_errors"`    // could not be written there
+	RejectErrors    uint64 `json:"reject_errors"`    // attempts to write there that failed; they are repeated
+	// RejectWaiting are records that are to be written there and are not yet acknowledged, now.
+	RejectWaiting int64 `json:"reject_waiting"`
 
 	CheckpointWrites uint64 `json:"checkpoint_writes"`
 	CheckpointErrors uint64 `json:"checkpoint_errors"`
@@ -49,6 +51,7 @@ type counters struct {
 	waiting                                                          atomic.Int64
 
 	rejected, rejectErrors                                    atomic.Uint64
+	rejectWaiting                                             atomic.Int64
 	checkpointWrites, checkpointErrors, commits, commitErrors atomic.Uint64
 }
 
@@ -75,6 +78,7 @@ func (c *Client) Stats() Stats {
 		WaitingBytes:       n.waiting.Load(),
 		RejectedRecords:    n.rejected.Load(),
 		RejectErrors:       n.rejectErrors.Load(),
+		RejectWaiting:      n.rejectWaiting.Load(),
 		CheckpointWrites:   n.checkpointWrites.Load(),
 		CheckpointErrors:   n.checkpointErrors.Load(),
 		Commits:            n.commits.Load(),

@@ -16,6 +16,7 @@ const (
 	gatherShare     = 2 // traces that are read again
 	keptIDShare     = 1 // IDs of spans of kept traces
 	moveShare       = 2 // spans on their way to the partition of their trace, if spans are moved
+	rejectShare     = 1 // damaged records and spans on their way to the rejected topic
 	readAheadShare  = 1 // and twice as much of partitions that are not drained
 	receiveShare    = 8 // connections and requests, from their first byte to Kafka's acknowledgement
 	produceShare    = 2 // fragments gathered for Kafka; franz-go makes a request and its compressed form of them, as much again each
@@ -42,6 +43,11 @@ func (b budget) bound(l *sampler.Limits, partitions int64) {
 
 // readers returns how many traces are read again at a time.
 func (b budget) readers() int { return int(min(max(1, b.share(gatherShare)/againBytes), 8)) }
+
+// rejects returns how many bytes a partition may have on the way to the rejected topic, give or take a record.
+func (b budget) rejects(partitions int) int64 {
+	return min(b.share(rejectShare), mostRejects) / int64(partitions)
+}
 
 // boundReading lets Kafka be read ahead no further than the limit allows.
 func (b budget) boundReading(cfg *config.Config) {
@@ -88,6 +94,7 @@ func (n *Node) machinePlaces(views []*view) []Place {
 		{"settlement", int64(sum.Settlement), b.share(settlementShare)},
 		{"policy_state", int64(sum.State), 0},
 		{"scratch", int64(sum.Scratch), 0},
+		{"rejected", n.rejectBytes(), min(b.share(rejectShare), mostRejects)},
 	}
 }
 

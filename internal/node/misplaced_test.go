@@ -263,7 +263,7 @@ func TestMovesThatKafkaDoesNotTake(t *testing.T) {
 	limits.MaxPayload = 1 << 20 // so that the giant is not too large for a part
 	m, err := sampler.New(limits, n.settings)
 	require.NoError(t, err)
-	r := &runner{n: n, machine: m, log: n.log}
+	r := &runner{n: n, machine: m, log: n.log, rejects: newRejects(1 << 20)}
 	r.acks.ready = make(chan struct{}, 1)
 	answer := func() *parcel {
 		select {

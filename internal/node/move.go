@@ -127,10 +127,7 @@ func (r *runner) moved(p *parcel) {
 		r.n.mover.waiting.Add(-int64(len(p.value)))
 		for _, part := range p.parts {
 			if p.err != nil {
-				r.n.reject(kafka.Rejected{
-					Reason: fmt.Sprintf("%d spans belong to partition %d and cannot be moved there: %s", part.spans, p.to, p.err), Value: p.value,
-					Topic: r.n.cfg.Kafka.Spans.Topic, Partition: r.partition, Offset: int64(part.offset),
-				})
+				r.reject(fmt.Sprintf("%d spans belong to partition %d and cannot be moved there: %s", part.spans, p.to, p.err), p.value, int64(part.offset))
 			}
 			r.machine.Ack(part.seq)
 		}

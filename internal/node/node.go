@@ -250,8 +250,8 @@ func (n *Node) startDelivery(ctx context.Context) error {
 				r.acks.add(seq)
 			}
 		},
-		Reject: func(payload []byte, reason, exporter string) {
-			n.reject(kafka.Rejected{Reason: fmt.Sprintf("refused by %s: %s", exporter, reason), Value: payload})
+		Reject: func(payload []byte, reason, exporter string, done func()) {
+			n.rejecter.Reject(kafka.Rejected{Reason: fmt.Sprintf("refused by %s: %s", exporter, reason), Value: payload}, done)
 		},
 	})
 	if err != nil {
@@ -353,7 +353,7 @@ func (n *Node) newRunner(ctx context.Context, t *takeover) (*runner, int64, erro
 		return nil, 0, err
 	}
 	r := &runner{
-		n: n, partition: t.partition, log: n.log.With("partition", t.partition), begun: time.Now(),
+		n: n, partition: t.partition, log: n.log.With("partition", t.partition), begun: time.Now(), rejects: newRejects(n.budget.rejects(n.cfg.Kafka.Spans.Partitions)),
 		savedAcked: make(chan savedCheckpoint, 1), gathered: make(chan gathered), ticked: make(chan ticked, 1),
 	}
 	r.own(t, m)
@@ -418,6 +418,9 @@ func (n *Node) notReady() []string {
 	}
 	if s := n.client.Stats(); !s.Connected {
 		why = append(why, "Kafka: "+s.Problem)
+	}
+	if err := n.rejecter.Problem(); err != nil {
+		why = append(why, "the rejected topic: "+err.Error())
 	}
 	building := 0
 	for _, v := range n.views() {

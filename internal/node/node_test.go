@@ -49,6 +49,7 @@ type backend struct {
 	last   map[string]ptrace.Span
 	said   map[string][]string // why they are kept
 	refuse error
+	large  error // answers requests above 1 KiB
 }
 
 func startBackend(t *testing.T) *backend {
@@ -72,6 +73,9 @@ func (b *backend) Export(_ context.Context, req ptraceotlp.ExportRequest) (ptrac
 	if b.refuse != nil {
 		return ptraceotlp.NewExportResponse(), b.refuse
 	}
+	if data, err := req.MarshalProto(); b.large != nil && (err != nil || len(data) > 1<<10) {
+		return ptraceotlp.NewExportResponse(), b.large
+	}
 	eachSpan(req.Traces(), func(s ptrace.Span) {
 		name := nameOf(s)
 		b.spans[name]++
@@ -89,6 +93,13 @@ func (b *backend) setRefuse(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.refuse = err
+}
+
+// setRefuseBig refuses large requests only.
+func (b *backend) setRefuseBig(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refuse, b.large = nil, err
 }
 
 func (b *backend) names() []string {

@@ -7,7 +7,6 @@ import (
 
 	"thresher/internal/kafka"
 	"thresher/internal/receive"
-	"thresher/sampler"
 )
 
 // publisher is the log as the receivers see it.
@@ -70,25 +69,6 @@ func (n *Node) receiverStats() map[string]receive.Stats {
 		out[r.name] = r.Stats()
 	}
 	return out
-}
-
-// reject writes to the rejected topic what can be used by nobody. It is best effort and counted by the client.
-func (n *Node) reject(r kafka.Rejected) {
-	n.rejecter.Reject(context.Background(), r, nil)
-}
-
-func (n *Node) rejectRecord(partition int32, rec *kafka.Record, reason error) {
-	n.reject(kafka.Rejected{
-		Reason: reason.Error(), Value: append([]byte(nil), rec.Value...),
-		Topic: n.cfg.Kafka.Spans.Topic, Partition: partition, Offset: rec.Offset,
-	})
-}
-
-func (n *Node) rejectSpans(partition int32, i *sampler.Invalid) {
-	n.reject(kafka.Rejected{
-		Reason: fmt.Sprintf("%d spans: %s", i.Spans, i.Reason), Value: i.Payload,
-		Topic: n.cfg.Kafka.Spans.Topic, Partition: partition, Offset: int64(i.Offset),
-	})
 }
 
 // Addresses are where a receiver listens, for programs that let the system choose the ports; empty if it does not.

@@ -33,6 +33,7 @@ type runner struct {
 	reader    *kafka.Reader
 	feed      *kafka.Feed
 	acks      acks
+	rejects   *rejects
 
 	topic    [16]byte     // ID of the topic that is read
 	found    kafka.Stored // the checkpoint that was there when it was taken over
@@ -145,8 +146,8 @@ func (r *runner) run(ctx, finish context.Context) {
 		r.publish()
 		feed, room, gathered := r.feed.Ready(), (<-chan struct{})(nil), (<-chan gathered)(r.gathered)
 		if r.mustWait() {
-			// Nothing more is read until the backends have taken something, or what was kept has been read again; time stands
-			// still for this partition, and nothing is lost or decided early.
+			// Nothing more is read until the backends or the rejected topic have taken something, or what was kept has been read
+			// again; time stands still for this partition, and nothing is lost or decided early.
 			feed = nil
 			if r.n.delivery.Full() {
 				room, gathered = r.n.delivery.Ready(), nil
@@ -174,6 +175,7 @@ func (r *runner) run(ctx, finish context.Context) {
 		case <-feed:
 			r.take(ctx)
 		case <-room:
+		case <-r.rejects.ready:
 		case <-r.acks.ready:
 			r.drainAcks()
 		case g := <-gathered:
@@ -236,7 +238,7 @@ func (r *runner) apply(ctx context.Context) {
 			read = r.machine.Moved
 		}
 		if err := read(sampler.Offset(rec.Offset), rec.Timestamp, rec.Value); err != nil {
-			r.n.rejectRecord(r.partition, rec, err)
+			r.rejectRecord(rec, err)
 		}
 		r.carryOut()
 		if r.itemSize+r.moves.size >= submitBytes {
@@ -256,7 +258,7 @@ func (r *runner) apply(ctx context.Context) {
 
 // mustWait reports whether nothing more may be read for now.
 func (r *runner) mustWait() bool {
-	return r.n.delivery.Full() || r.wantsMuch() || r.machine.Full() || r.n.mover.full()
+	return r.n.delivery.Full() || r.wantsMuch() || r.machine.Full() || r.n.mover.full() || r.rejects.full()
 }
 
 // carryOut takes over what the machine wants done.
@@ -278,7 +280,7 @@ func (r *runner) carryOut() {
 		r.itemSize += len(d.Payload)
 	}
 	for i := range fx.Invalid {
-		r.n.rejectSpans(r.partition, &fx.Invalid[i])
+		r.rejectSpans(&fx.Invalid[i])
 	}
 	for i := range fx.Moves {
 		r.move(&fx.Moves[i])
@@ -387,6 +389,9 @@ func (r *runner) gap(ctx context.Context, g *kafka.Gap) {
 	r.n.delivery.Forget(r.partition)
 	r.reader.Unassign(r.partition)
 	r.drainAcks()
+	if r.rejects.abandon() {
+		r.saving = false // stored later, it would be newer than what the partition begins again from
+	}
 	clear(r.items)
 	r.items, r.itemSize, r.batch, r.wanted, r.wantedOffsets = r.items[:0], 0, nil, nil, 0
 	r.forgetMoves()
@@ -429,8 +434,8 @@ func (r *runner) restart(ctx context.Context, cut int64) error {
 // taken for the newest.
 func (r *runner) claim() { r.store(r.machine.Checkpoint()) }
 
-// checkpoint stores what a restart needs, if it changed. The order is the safety argument: backends have acknowledged, THEN
-// the checkpoint is stored, THEN its offset is committed.
+// checkpoint stores what a restart needs, if it changed. The order is the safety argument: backends have acknowledged, and the
+// rejected topic has what was rejected, THEN the checkpoint is stored, THEN its offset is committed.
 func (r *runner) checkpoint(last bool) {
 	if r.saving || r.machine.Rebuilding() {
 		return
@@ -453,8 +458,11 @@ func (r *runner) store(c *sampler.Checkpoint) {
 	}
 	r.saving, r.begun = true, time.Now()
 	of := r.machine
-	r.n.checkpoints.Save(context.Background(), r.partition, r.found.Epoch+1, data, func(err error) {
-		r.savedAcked <- savedCheckpoint{of, c.Resume, data, err}
+	epoch := r.found.Epoch + 1
+	r.rejects.after(func() {
+		r.n.checkpoints.Save(context.Background(), r.partition, epoch, data, func(err error) {
+			r.savedAcked <- savedCheckpoint{of, c.Resume, data, err}
+		})
 	})
 }
 
