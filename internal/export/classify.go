@@ -20,9 +20,10 @@ import (
 // Errors are classified here and nowhere else. The question is always the same: is it the traces, or anything else?
 //
 //   - The traces: they would be refused tomorrow as well, and would hold up everything behind them. The guilty one is
-//     found and given to the rejected topic.
+//     found and given to the rejected topic, if the backend is known to accept others (hold.go).
 //   - Anything else, wrong credentials and wrong addresses included: somebody will repair it, and until then the traces
-//     are safe in the log. Giving up would be losing them. So: again, for ever, saying so.
+//     are safe in the log. Giving up would be losing them. So: again, for ever, saying so; or until it is plain that
+//     one trace is the cause although the answer does not say so (blame.go).
 //
 // In doubt, again: a wrong "again" costs lag that an operator sees, a wrong "refused" costs data that nobody misses until
 // it is needed. The Collector decides the other way round, because it has no log to fall back on.
@@ -64,7 +65,7 @@ func classifyGRPC(err error) outcome {
 		}
 	case codes.Internal, codes.Unknown, codes.DataLoss:
 		// The specification says not to retry these. But they say that the backend failed, not that the data is bad, and
-		// a proxy that loses its upstream answers Unknown or Internal. See kindInternal.suspect for what ends it.
+		// a proxy that loses its upstream answers Unknown or Internal. See blame.go for what ends it.
 		out.kind = kindInternal
 	case codes.DeadlineExceeded, codes.Canceled:
 		out.kind = kindTimeout

@@ -105,6 +105,10 @@ type GRPCConfig struct {
 	Timeout  time.Duration             `mapstructure:"timeout"` // of one request; default 5 s
 	Retry    configretry.BackOffConfig `mapstructure:"retry_on_failure"`
 	Batching Batching                  `mapstructure:",squash"`
+
+	// OnRefusal is what to do with traces that the backend refuses for good while it is not known to accept any: hold
+	// (default) or reject.
+	OnRefusal string `mapstructure:"on_refusal"`
 }
 
 // HTTPConfig is `otlp_http` (alias `otlphttp`).
@@ -112,6 +116,7 @@ type HTTPConfig struct {
 	Client         confighttp.ClientConfig   `mapstructure:",squash"`
 	TracesEndpoint string                    `mapstructure:"traces_endpoint"` // default: endpoint + /v1/traces
 	Encoding       string                    `mapstructure:"encoding"`        // proto (default) or json
+	OnRefusal      string                    `mapstructure:"on_refusal"`      // as with otlp_grpc
 	Retry          configretry.BackOffConfig `mapstructure:"retry_on_failure"`
 	Batching       Batching                  `mapstructure:",squash"`
 }
@@ -127,7 +132,8 @@ type KafkaConfig struct {
 	MaxMessageBytes int                       `mapstructure:"max_message_bytes"`
 	TLS             *configtls.ClientConfig   `mapstructure:"tls"`
 	SASL            *SASLConfig               `mapstructure:"sasl"`
-	Timeout         time.Duration             `mapstructure:"timeout"` // until a record counts as failed and is tried anew
+	Timeout         time.Duration             `mapstructure:"timeout"`    // until a record counts as failed and is tried anew
+	OnRefusal       string                    `mapstructure:"on_refusal"` // as with otlp_grpc
 	Retry           configretry.BackOffConfig `mapstructure:"retry_on_failure"`
 	Batching        Batching                  `mapstructure:",squash"`
 }

@@ -106,6 +106,7 @@ func (d *Delivery) newExporter(id string, settings any) *exporter {
 		id:       id,
 		batching: batching,
 		retry:    retry,
+		rejects:  onRefusal(settings) == "reject",
 		delivery: d,
 		log:      newNotices(d.opts.Logger, id),
 		random:   rand.Float64,

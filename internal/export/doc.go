@@ -2,11 +2,13 @@
 //
 // # What it promises
 //
-// An item is acknowledged once, when every required exporter of its route has settled it: the backend accepted it, or
-// refused it for good (then the rejected topic has it). Anything short of that is tried again for ever, with growing
-// pauses: a backend that is down, slow, misconfigured or out of quota costs lag, never data. A trace travels whole, in one
-// request, and the stored bytes go out as they are. One exporter that is stuck does not hold up another, one trace that
-// is refused does not take its neighbours along, and a best-effort exporter never holds up anything.
+// An item is acknowledged once, when every required exporter of its route has settled it: the backend accepted it, or the
+// rejected topic has it. Anything short of that is tried again for ever, with growing pauses: a backend that is down, slow,
+// misconfigured or out of quota costs lag, never data. A trace is given to the rejected topic only by a backend that is known
+// to accept others: because it says that the trace is bad (hold.go), or because it fails on it again and again while it
+// accepts the others (blame.go). A trace travels whole, in one request, and the stored bytes go out as they are. One
+// exporter that is stuck does not hold up another, one trace that is refused does not take its neighbours along, and a
+// best-effort exporter never holds up anything.
 //
 // # What it does not
 //
@@ -19,11 +21,12 @@
 //	Submit -> entry --+--> exporter A: queue -> batch -> in flight -> accepted ----------> settle --+-> Ack (the last required)
 //	                  |                  ^                 |  |                                     |
 //	                  |                  parked <- again --+  +-- refused: split, down to a trace   |
-//	                  |                                           -> Reject -> settle --------------+
+//	                  |                  set back <- held --- |   -> Reject -> in the topic: settle +
 //	                  +--> exporter B: ...
 //
 // An entry is shared by the exporters of its route and counts them down. The outcome of a request is judged in classify.go
-// and nowhere else. exporter.go decides what to send next, finish.go what an outcome means.
+// and nowhere else. exporter.go decides what to send next, finish.go what an outcome means, hold.go and blame.go whose fault
+// it is.
 //
 // # Locks
 //

@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +15,9 @@ type sender interface {
 	send(ctx context.Context, b *batch) outcome
 	close() error
 }
+
+// crowded is how long a batch that has failed often waits for others of its kind to end.
+const crowded = 100 * time.Millisecond
 
 // opener is a configuration that brings its own sender.
 type opener interface{ open() (sender, error) }
@@ -28,6 +32,7 @@ type exporter struct {
 	required [numClasses]bool
 	routed   [numClasses]bool
 	share    int64 // bytes that best-effort items may hold
+	rejects  bool  // on_refusal: reject
 	batching Batching
 	retry    configretry.BackOffConfig
 	sender   sender
@@ -44,10 +49,29 @@ type exporter struct {
 	inFlight   int
 	order      uint64
 	bestEffort int64     // bytes of best-effort items, wherever they wait
+	slow       int       // in flight of those that fail while others are accepted
 	failures   int       // requests in a row that nothing was accepted of
-	hold       time.Time // the backend asked for a pause until then
+	pause      time.Time // the backend asked for one until then
 	probe      time.Time // while failing: when to try a batch that was never sent
 	maxBytes   int       // of a batch; less than configured once the backend has found one too large
+
+	lastAccepted time.Time // zero: nothing yet
+	refusal      *Refusal  // what the backend says that accepts nothing, until it does
+
+	// See hold.go.
+	holding bool
+	refused queue     // what was refused and set back
+	scout   *batch    // a part of the first batch that was refused: parked or in flight
+	aside   []*batch  // wait for what it finds
+	rounds  int       // that were announced
+	round   time.Time // when the next one begins
+	left    int       // requests of the present one
+	scouts  uint64    // requests of all
+
+	// See blame.go.
+	gap          uint64   // counts fresh answers
+	gapBegunWell bool     // the last one was an acceptance
+	failedAlone  []*batch // single traces that failed since
 }
 
 // enqueue adds entries of one Submit. It returns those that a best-effort exporter has no room for.
@@ -137,19 +161,37 @@ func (e *exporter) next(now time.Time) (*batch, time.Duration) {
 		}
 		b := e.parked.take()
 		e.dropForgotten(b.remove(func(_ int, en *entry) bool { return en.part.forgotten.Load() }))
-		if len(b.entries) > 0 {
-			e.inFlight++
-			return b, 0
+		if len(b.entries) == 0 {
+			e.scoutLost(now)
+			continue
 		}
+		if e.lags(b) {
+			// Each may take the whole timeout to fail. They must not take all places from those that do not.
+			if e.slow >= max(1, e.batching.MaxInFlight/2) {
+				e.park(b, now.Add(crowded))
+				continue
+			}
+			b.slow = true
+			e.slow++
+		}
+		b.trusted = e.trusted(now)
+		e.inFlight++
+		return b, 0
 	}
-	if e.queue.count == 0 {
+	from := e.nextQueue()
+	if from.count == 0 {
 		return nil, wait
 	}
-	start := e.startNew(now)
+	start := e.startNew(from, now)
 	if start.After(now) {
 		return nil, min(wait, start.Sub(now))
 	}
-	b := e.form()
+	var b *batch
+	if e.holding {
+		b = e.formRound(from, now)
+	} else {
+		b = e.form(from, e.batching.MaxBatchTraces)
+	}
 	if b == nil {
 		return nil, wait
 	}
@@ -157,18 +199,22 @@ func (e *exporter) next(now time.Time) (*batch, time.Duration) {
 		b.probe = e.inFlight+e.parked.Len() > 0
 		e.probe = now.Add(e.retry.MaxInterval)
 	}
+	b.trusted = e.trusted(now)
 	e.inFlight++
 	return b, 0
 }
 
-// startNew says when the next batch of never-sent traces may start.
-func (e *exporter) startNew(now time.Time) time.Time {
-	start := e.queue.at(0).submitted.Add(e.batching.BatchTimeout)
-	if e.queue.bytes >= int64(e.maxBytes) || e.queue.count >= e.batching.MaxBatchTraces {
+// startNew says when the next batch of traces from a queue may start.
+func (e *exporter) startNew(from *queue, now time.Time) time.Time {
+	start := from.at(0).submitted.Add(e.batching.BatchTimeout)
+	if from.bytes >= int64(e.maxBytes) || from.count >= e.batching.MaxBatchTraces {
 		start = now
 	}
-	if e.hold.After(start) {
-		start = e.hold
+	if e.pause.After(start) {
+		start = e.pause
+	}
+	if e.holding {
+		return e.startRound(start, now)
 	}
 	// While nothing is accepted, the batches that failed are enough to find out when that changes. But they may fail
 	// because of what is in them, so now and then a new one is tried as well.
@@ -180,22 +226,22 @@ func (e *exporter) startNew(now time.Time) time.Time {
 
 func (e *exporter) failing() bool { return e.failures >= e.batching.MaxInFlight }
 
-// form takes whole traces from the queue up to the limits, one at least.
-func (e *exporter) form() *batch {
+// form takes whole traces from a queue up to the limits, one at least.
+func (e *exporter) form(from *queue, most int) *batch {
 	var entries []*entry
 	var forgotten []*entry
 	size := 0
-	for e.queue.count > 0 && len(entries) < e.batching.MaxBatchTraces {
-		en := e.queue.at(0)
+	for from.count > 0 && len(entries) < most {
+		en := from.at(0)
 		if en.part.forgotten.Load() {
-			forgotten = append(forgotten, e.queue.pop())
+			forgotten = append(forgotten, from.pop())
 			continue
 		}
 		if len(entries) > 0 && size+len(en.Payload) > e.maxBytes {
 			break
 		}
 		size += len(en.Payload)
-		entries = append(entries, e.queue.pop())
+		entries = append(entries, from.pop())
 	}
 	e.dropForgotten(forgotten)
 	if len(entries) == 0 {
@@ -209,7 +255,13 @@ func (e *exporter) forget(p *partition) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.dropForgotten(e.queue.remove(p))
+	e.dropForgotten(e.refused.remove(p))
 	e.dropForgotten(e.parked.remove(p))
+	for _, b := range e.aside {
+		e.dropForgotten(b.remove(func(_ int, en *entry) bool { return en.part == p }))
+	}
+	e.aside = slices.DeleteFunc(e.aside, func(b *batch) bool { return len(b.entries) == 0 })
+	e.scoutLost(time.Now())
 }
 
 // dropForgotten lets entries of a partition go whose tenure has ended. The exporter is locked.

@@ -118,11 +118,11 @@ func (s *fileSender) send(_ context.Context, b *batch) outcome {
 	for _, en := range b.entries {
 		traces, err := (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(en.Payload)
 		if err != nil {
-			return outcome{verdict: refused, kind: kindInvalid, err: fmt.Errorf("cannot be written as JSON: %w", err)}
+			return outcome{verdict: refused, kind: kindInvalid, err: fmt.Errorf("cannot be written as JSON: %w", err), certain: true}
 		}
 		line, err := (&ptrace.JSONMarshaler{}).MarshalTraces(traces)
 		if err != nil {
-			return outcome{verdict: refused, kind: kindInvalid, err: fmt.Errorf("cannot be written as JSON: %w", err)}
+			return outcome{verdict: refused, kind: kindInvalid, err: fmt.Errorf("cannot be written as JSON: %w", err), certain: true}
 		}
 		lines.Write(line)
 		lines.WriteByte('\n')

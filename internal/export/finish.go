@@ -1,18 +1,13 @@
 package export
 
 import (
-	"fmt"
+	"errors"
 	"time"
 )
 
 const (
 	// smallestLimit bounds how far a backend that complains of size can push the batch limit down.
 	smallestLimit = 64 << 10
-
-	// A batch is taken apart, and then a single trace given up, when it has failed so often with an error that may be the
-	// data's fault while the backend accepted other traces meanwhile.
-	suspectBatch = 3
-	suspectTrace = 16
 
 	// longestPause bounds what a backend can ask for.
 	longestPause = 10 * time.Minute
@@ -21,8 +16,15 @@ const (
 // finish carries out what an outcome means for the traces of a batch.
 func (e *exporter) finish(b *batch, out outcome, stopped bool) {
 	now := time.Now()
+	if out.verdict == accepted {
+		out = b.wholly(out)
+	}
 	e.mu.Lock()
 	e.inFlight--
+	if b.slow {
+		b.slow = false
+		e.slow--
+	}
 	stranded := stopped && out.verdict != accepted // we hung up ourselves: no verdict on anybody
 	if stranded && out.done == nil {
 		e.mu.Unlock()
@@ -33,7 +35,7 @@ func (e *exporter) finish(b *batch, out outcome, stopped bool) {
 	}
 	if out.verdict == accepted {
 		e.counts.accepted(b.entries, b.spans-int(min(out.partialSpans, int64(b.spans))), now)
-		e.responded()
+		e.accepts(b, now)
 		for _, en := range b.entries {
 			e.letGo(en)
 		}
@@ -52,7 +54,7 @@ func (e *exporter) finish(b *batch, out outcome, stopped bool) {
 	if len(done) > 0 {
 		part := newBatch(done)
 		e.counts.accepted(part.entries, part.spans, now)
-		e.responded()
+		e.accepts(b, now)
 		for _, en := range done {
 			e.letGo(en)
 		}
@@ -62,45 +64,87 @@ func (e *exporter) finish(b *batch, out outcome, stopped bool) {
 		return
 	}
 
-	if out.verdict == again {
-		out = e.suspect(b, out)
+	failed := out.verdict == again
+	if failed {
+		e.fails(b, out.kind)
 	}
+	out = e.judge(b, out, now)
 	switch {
 	case out.verdict == again:
 		e.putOff(b, out, now)
 		e.mu.Unlock()
 		e.log.failing(out, now)
+	case out.verdict == held && e.trusted(now):
+		// It was mended while this request was on its way, and the answer may be from before. Ask again.
+		e.counts.retries.Add(1)
+		e.park(b, now)
+		e.mu.Unlock()
+	case out.verdict == held:
+		ever := !e.lastAccepted.IsZero()
+		e.hold(b, now)
+		e.mu.Unlock()
+		e.log.held(out, ever, now)
 	case len(b.entries) > 1:
-		e.responded()
+		if !failed {
+			e.failures = 0 // the backend has judged a request: it is there and works
+		}
 		if out.verdict == tooLarge {
 			e.shrink(b, out)
 		}
 		e.split(b, now)
 		e.mu.Unlock()
 	default:
-		e.responded()
+		if !failed {
+			e.failures = 0
+		}
 		e.mu.Unlock()
 		e.reject(b.entries[0], out, now)
 	}
 }
 
-// responded notes that the backend has judged a request: it is there and works.
-func (e *exporter) responded() { e.failures = 0 }
+// wholly turns an acceptance of nothing into what it is. A partial success that refuses some spans leaves us nothing to do: it
+// does not say which, and sending all of them again would double the others. One that refuses all of them is a refusal, and
+// shows as little of the backend as any other.
+func (b *batch) wholly(out outcome) outcome {
+	if b.spans == 0 || out.partialSpans < int64(b.spans) {
+		return out
+	}
+	message := "refused all spans of an accepted request"
+	if out.partialMessage != "" {
+		message += ": " + brief(out.partialMessage)
+	}
+	return outcome{verdict: refused, kind: kindPartial, err: errors.New(message)}
+}
 
-// suspect turns "again" into "refused" for a batch that fails on its own: the backend accepts others and does not get
-// along with this one. Without it, one trace that sets off a bug in a backend would hold the resume offset for ever, and
-// once Kafka's retention has passed it, everything behind it would be lost with the next restart.
-func (e *exporter) suspect(b *batch, out outcome) outcome {
-	if b.attempts == 0 {
-		b.served = e.counts.traces.Load()
-	}
-	limit := suspectBatch
-	if len(b.entries) == 1 {
-		limit = suspectTrace
-	}
-	if out.kind.suspect() && b.attempts+1 >= limit && e.counts.traces.Load() > b.served {
-		out.verdict = refused
-		out.err = fmt.Errorf("failed %d times while other traces were accepted: %w", b.attempts+1, out.err)
+// accepts notes that the backend has accepted at least a part of a batch.
+func (e *exporter) accepts(b *batch, now time.Time) {
+	e.failures = 0
+	e.lastAccepted = now
+	e.refusal = nil
+	e.endGap(b, true)
+	e.release(now)
+}
+
+// judge decides what an outcome that is no acceptance means here: what the backend says, and what is known of the backend.
+func (e *exporter) judge(b *batch, out outcome, now time.Time) outcome {
+	switch {
+	case e.rejects && out.kind.permanent():
+		if out.verdict == again {
+			out.verdict = refused
+		}
+	case out.verdict == again:
+		out = e.blame(b, out)
+		if out.verdict == again && out.kind.configuration() && !e.outcast(b) {
+			e.refuses(out, now)
+		}
+	case !out.certain && !b.trusted:
+		if out.verdict == tooLarge && len(b.entries) > 1 {
+			e.shrink(b, out)
+		}
+		out.verdict = held
+		if !e.trusted(now) {
+			e.refuses(out, now)
+		}
 	}
 	return out
 }
@@ -108,21 +152,25 @@ func (e *exporter) suspect(b *batch, out outcome) outcome {
 // putOff parks a batch until its next attempt.
 func (e *exporter) putOff(b *batch, out outcome, now time.Time) {
 	e.counts.retries.Add(1)
-	e.failures++
+	own := e.outcast(b)
 	pause := backOff(e.retry, b.attempts, e.random())
 	if out.after > 0 {
 		asked := min(out.after, longestPause)
 		pause = max(pause, asked)
-		if hold := now.Add(asked); hold.After(e.hold) {
-			e.hold = hold
+		// A trace that nobody gets along with must not make the others wait.
+		if until := now.Add(asked); until.After(e.pause) && !own {
+			e.pause = until
 		}
 	}
-	if e.failures == e.batching.MaxInFlight {
-		e.probe = now.Add(e.retry.MaxInterval)
+	if !own {
+		e.failures++
+		if e.failures == e.batching.MaxInFlight {
+			e.probe = now.Add(e.retry.MaxInterval)
+		}
 	}
-	if b.probe {
+	if b.probe && now.Sub(e.lastAccepted) > 3*e.retry.MaxInterval {
 		// Back to the end of the queue: parked, every probe would add to the requests that a backend in trouble gets, and
-		// the next probe should try other traces.
+		// the next probe should try other traces. But if others are accepted, what fails must stay together and be known.
 		for _, en := range b.entries {
 			e.queue.push(en)
 		}
@@ -138,11 +186,19 @@ func (e *exporter) park(b *batch, due time.Time) {
 	e.parked.put(b)
 }
 
+// halves takes a batch of several traces apart.
+func (b *batch) halves() (first, second *batch) {
+	half := len(b.entries) / 2
+	first, second = newBatch(b.entries[:half:half]), newBatch(b.entries[half:])
+	first.blamed, second.blamed = b.blamed, b.blamed
+	return first, second
+}
+
 // split parks both halves for at once, so that the trace that is to blame is found in about 2 log2(n) requests.
 func (e *exporter) split(b *batch, now time.Time) {
-	half := len(b.entries) / 2
-	e.park(newBatch(b.entries[:half:half]), now)
-	e.park(newBatch(b.entries[half:]), now)
+	first, second := b.halves()
+	e.park(first, now)
+	e.park(second, now)
 }
 
 // shrink lowers the size of batches to come below one that was too large.

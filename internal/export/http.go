@@ -65,7 +65,7 @@ func (s *httpSender) send(ctx context.Context, b *batch) outcome {
 	if s.json {
 		encoded, err := toJSON(pieces)
 		if err != nil {
-			return outcome{verdict: refused, kind: kindInvalid, err: err}
+			return outcome{verdict: refused, kind: kindInvalid, err: err, certain: true}
 		}
 		media, pieces = mediaJSON, [][]byte{encoded}
 	}

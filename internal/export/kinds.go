@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/collector/config/configgrpc"
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configretry"
+
+	"thresher/internal/suggest"
 )
 
 // kind is an exporter type as the configuration sees it.
@@ -43,10 +45,11 @@ const tracesPath = "/v1/traces"
 var grpcKind = kind{
 	defaults: func() any {
 		cfg := &GRPCConfig{
-			Client:   configgrpc.NewDefaultClientConfig(),
-			Timeout:  5 * time.Second,
-			Retry:    defaultRetry(),
-			Batching: defaultBatching(),
+			Client:    configgrpc.NewDefaultClientConfig(),
+			Timeout:   5 * time.Second,
+			OnRefusal: "hold",
+			Retry:     defaultRetry(),
+			Batching:  defaultBatching(),
 		}
 		cfg.Client.Compression = configcompression.TypeGzip
 		cfg.Client.WriteBufferSize = 512 * 1024
@@ -54,7 +57,7 @@ var grpcKind = kind{
 	},
 	check: func(path []string, cfg any) Problems {
 		c := cfg.(*GRPCConfig)
-		problems := checkTimeout(path, c.Timeout)
+		problems := append(checkTimeout(path, c.Timeout), checkRefusal(path, c.OnRefusal)...)
 		if strings.TrimSpace(c.Client.Endpoint) == "" {
 			problems = append(problems, Problem{append(slices.Clone(path), "endpoint"),
 				"missing; write the backend's host:port, e.g. endpoint: tempo:4317"})
@@ -67,10 +70,11 @@ var grpcKind = kind{
 var httpKind = kind{
 	defaults: func() any {
 		cfg := &HTTPConfig{
-			Client:   confighttp.NewDefaultClientConfig(),
-			Encoding: "proto",
-			Retry:    defaultRetry(),
-			Batching: defaultBatching(),
+			Client:    confighttp.NewDefaultClientConfig(),
+			Encoding:  "proto",
+			OnRefusal: "hold",
+			Retry:     defaultRetry(),
+			Batching:  defaultBatching(),
 		}
 		cfg.Client.Timeout = 30 * time.Second
 		cfg.Client.Compression = configcompression.TypeGzip
@@ -79,7 +83,7 @@ var httpKind = kind{
 	},
 	check: func(path []string, cfg any) Problems {
 		c := cfg.(*HTTPConfig)
-		problems := checkTimeout(path, c.Client.Timeout)
+		problems := append(checkTimeout(path, c.Client.Timeout), checkRefusal(path, c.OnRefusal)...)
 		if c.Encoding != "proto" && c.Encoding != "json" {
 			problems = append(problems, Problem{append(slices.Clone(path), "encoding"),
 				fmt.Sprintf("is %q, want proto or json", c.Encoding)})
@@ -178,6 +182,29 @@ func retryOf(cfg any) *configretry.BackOffConfig {
 		return &c.Retry
 	}
 	return nil
+}
+
+// refusals are the values of on_refusal.
+var refusals = []string{"hold", "reject"}
+
+func checkRefusal(path []string, value string) Problems {
+	if slices.Contains(refusals, value) {
+		return nil
+	}
+	return Problems{{append(slices.Clone(path), "on_refusal"), fmt.Sprintf("is %q, want hold (keep traces while the backend "+
+		"refuses everything) or reject (give refused traces to the rejected topic whatever else it refuses)%s", value, suggest.DidYouMean(value, refusals))}}
+}
+
+func onRefusal(cfg any) string {
+	switch c := cfg.(type) {
+	case *GRPCConfig:
+		return c.OnRefusal
+	case *HTTPConfig:
+		return c.OnRefusal
+	case *KafkaConfig:
+		return c.OnRefusal
+	}
+	return ""
 }
 
 func batchingOf(cfg any) Batching {

@@ -32,6 +32,7 @@ var kafkaKind = kind{
 			Compression:     "zstd",
 			MaxMessageBytes: 1_000_000,
 			Timeout:         10 * time.Second,
+			OnRefusal:       "hold",
 			Retry:           defaultRetry(),
 			Batching:        defaultBatching(),
 		}
@@ -66,6 +67,7 @@ var kafkaKind = kind{
 		if c.Timeout < time.Second {
 			wrong("timeout", "is %v, want at least 1s", c.Timeout)
 		}
+		problems = append(problems, checkRefusal(path, c.OnRefusal)...)
 		if s := c.SASL; s != nil {
 			if !slices.Contains(saslMechanisms, s.Mechanism) {
 				wrong("sasl::mechanism", "is %q, want one of %s%s", s.Mechanism, strings.Join(saslMechanisms, ", "),

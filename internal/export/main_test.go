@@ -125,10 +125,17 @@ func (l *ledger) waitAcks(t testing.TB, n int) {
 	l.wait(t, fmt.Sprintf("%d acks", n), func() bool { return len(l.acks) >= n })
 }
 
-func (l *ledger) count(partition int32, seq uint64) int {
+func (l *ledger) acked() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.acks[ackKey{partition, seq}]
+	return len(l.acks)
+}
+
+// count returns how often an item of partition 7 was acknowledged.
+func (l *ledger) count(seq uint64) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.acks[ackKey{7, seq}]
 }
 
 // once asserts that exactly the items 0..count-1 of partition 7 were acknowledged, each once.

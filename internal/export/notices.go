@@ -64,6 +64,21 @@ func (n *notices) failing(out outcome, now time.Time) {
 	n.logger.Log(context.Background(), level, text, attrs...)
 }
 
+func (n *notices) held(out outcome, ever bool, now time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	swallowed, ok := n.allow("held", now)
+	if !ok {
+		return
+	}
+	if n.failSince.IsZero() {
+		n.failSince = now
+	}
+	n.logger.Error("backend refuses all that it is sent, which looks like a wrong configuration and not like bad traces; they are kept and tried again",
+		"kind", out.kind.String(), "error", out.err, "for", now.Sub(n.failSince).Round(time.Second).String(), "accepted_before", ever,
+		"advice", out.kind.advice()+"; if what is refused is to go to the rejected topic, set on_refusal: reject", "answers_not_logged", swallowed)
+}
+
 func (n *notices) accepted(now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -14,6 +14,9 @@ type outcome struct {
 	// done marks the traces that were accepted although the request as a whole was not (Kafka answers for each record).
 	done []bool
 
+	// certain says that the data itself was looked at, here: no backend's word is needed for it.
+	certain bool
+
 	partialSpans   int64 // spans refused within an accepted request
 	partialMessage string
 }
@@ -26,6 +29,7 @@ const (
 	again            // not their fault: try again, for ever
 	refused          // a trace among them is not acceptable, now and later
 	tooLarge         // the request is too large; fewer traces may do
+	held             // refused by a backend of which nobody knows whether it takes anything: see hold.go
 )
 
 // errorKind groups errors for counters and advice.
@@ -83,9 +87,10 @@ func (k errorKind) configuration() bool {
 	return false
 }
 
-// suspect reports whether the failure may be caused by one trace in the request although the backend does not say so:
-// a bug that it sets off, or a Collector that answers INTERNAL for what its own pipeline refused for good.
-func (k errorKind) suspect() bool { return k == kindInternal }
+// permanent reports whether a person who knows the backend may take the answer for its last word on the traces.
+func (k errorKind) permanent() bool {
+	return k == kindInvalid || k == kindTooLarge || k == kindPartial || k.configuration()
+}
 
 // advice tells the operator what to look at.
 func (k errorKind) advice() string {
@@ -99,15 +104,19 @@ func (k errorKind) advice() string {
 	case kindUnauthenticated:
 		return "check the credentials: headers, auth, tls, sasl"
 	case kindForbidden:
-		return "the credentials are known but may not write traces"
+		return "check the tenant and what the credentials may do: they are known but may not write traces"
 	case kindNotFound:
 		return "check the path, topic or tenant: the backend does not know it"
 	case kindUnimplemented:
-		return "something else than an OTLP trace service listens there; check the endpoint and the port"
+		return "check the endpoint and the port: something else than an OTLP trace service listens there"
 	case kindMisdirected:
-		return "the endpoint answers, but not as an OTLP trace service; check the URL"
+		return "check the URL: the endpoint answers, but not as an OTLP trace service"
 	case kindInternal:
 		return "the backend has trouble of its own; look at its log"
+	case kindInvalid, kindPartial:
+		return "check the endpoint, headers, tenant and encoding that the backend expects"
+	case kindTooLarge:
+		return "check the size limits of the backend and of the proxies before it"
 	case kindIO:
 		return "check the disk and the permissions"
 	}

@@ -37,6 +37,14 @@ func (q *queue) pop() *entry {
 	return e
 }
 
+// rotate makes the last entry the first.
+func (q *queue) rotate() {
+	e := q.at(q.count - 1)
+	q.ring[(q.head+q.count-1)&(len(q.ring)-1)] = nil
+	q.head = (q.head - 1) & (len(q.ring) - 1)
+	q.ring[q.head] = e
+}
+
 // remove takes the entries of a partition out.
 func (q *queue) remove(p *partition) (removed []*entry) {
 	for range q.count {
@@ -56,6 +64,11 @@ type batch struct {
 	spans    int
 	attempts int       // failures so far that were nobody's fault
 	served   uint64    // what the exporter had accepted when this batch first failed
+	against  int       // of a single trace: how often it failed while others fared well before and after, see blame.go
+	gap      uint64    // the last gap in which it failed
+	trusted  bool      // it was sent to a backend that was known to accept traces
+	blamed   bool      // a part of what failed while others were accepted
+	slow     bool      // in flight among those that have failed often
 	due      time.Time // parked until then
 	order    uint64    // ties of due
 	probe    bool      // sent to see whether new batches fare better than those that failed

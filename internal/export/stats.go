@@ -63,6 +63,9 @@ type ExporterStats struct {
 	InFlight    int64 `json:"in_flight"` // requests
 	Failing     bool  `json:"failing"`   // the last request failed in a way that says nothing of the traces
 
+	// Refusal is there while the backend accepts nothing and blames the traces or the configuration for it. They are held.
+	Refusal *Refusal `json:"refusal,omitempty"`
+
 	Latency Histogram `json:"latency"` // from Submit until accepted
 }
 
@@ -147,6 +150,10 @@ func (e *exporter) stats() ExporterStats {
 	s.Latency.Sum = time.Duration(c.latencySum.Load())
 	e.mu.Lock()
 	s.InFlight, s.Failing = int64(e.inFlight), e.failures > 0
+	if e.refusal != nil {
+		refusal := *e.refusal
+		s.Refusal = &refusal
+	}
 	e.mu.Unlock()
 	return s
 }

@@ -145,7 +145,7 @@ func (m *series) policies(all map[string]PolicyCount) {
 }
 
 func (m *series) exporters(all []export.ExporterStats) {
-	var spans, traces, bytes, requests, retries, errors, queue, failing []point
+	var spans, traces, bytes, requests, retries, errors, queue, failing, refused []point
 	latency := metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality}
 	for _, e := range all {
 		id := e.ID
@@ -161,6 +161,7 @@ func (m *series) exporters(all []export.ExporterStats) {
 		}
 		queue = append(queue, num(uint64(max(0, e.QueueBytes)), "exporter", id))
 		failing = append(failing, num(bit(e.Failing), "exporter", id))
+		refused = append(refused, num(bit(e.Refusal != nil), "exporter", id))
 		h := metricdata.HistogramDataPoint[float64]{
 			Attributes: attribute.NewSet(attribute.String("exporter", id)), StartTime: m.start, Time: m.now,
 			Count: e.Latency.Count, Sum: e.Latency.Sum.Seconds(), BucketCounts: e.Latency.Buckets[:],
@@ -178,6 +179,7 @@ func (m *series) exporters(all []export.ExporterStats) {
 	m.sum("thresher.exporter.errors", "{request}", "Requests that failed, by kind.", errors...)
 	m.gauge("thresher.exporter.queue", "By", "Payload bytes waiting for a backend.", queue...)
 	m.gauge("thresher.exporter.failing", "", "1 while the backend does not take anything.", failing...)
+	m.gauge("thresher.exporter.refused", "", "1 while the backend accepts nothing and blames the traces or the configuration: a person has to look. They are held; /api/status has the answer.", refused...)
 	m.add("thresher.exporter.latency", "s", "From the decision until the backend has accepted.", latency)
 }
 
@@ -224,6 +226,7 @@ func (m *series) kafka(s Status) {
 	m.sum("thresher.kafka.lost.records", "{record}", "Records that were gone before they were read. Anything but 0 is loss.", num(k.LostRecords))
 	m.sum("thresher.kafka.gaps", "{gap}", "Jumps over records that were gone before they were read, and logs that were cut: loss, see the metric of lost records.", num(k.Gaps))
 	m.sum("thresher.rejected.records", "{record}", "Records written to the rejected topic.", num(k.RejectedRecords))
+	m.gauge("thresher.rejected.waiting", "{record}", "Records that are to be written to the rejected topic and are not there yet. Their offsets are not settled.", num(uint64(max(0, k.RejectWaiting))))
 	m.sum("thresher.checkpoints", "{checkpoint}", "Checkpoints stored.", num(k.CheckpointWrites))
 	m.gauge("thresher.kafka.paused.partitions", "{partition}", "Partitions that are not fetched because what was fetched is not taken.", num(uint64(max(0, k.PausedPartitions))))
 	m.gauge("thresher.kafka.queued", "By", "Records read and not yet taken by their partition.", num(uint64(max(0, k.QueuedBytes))))

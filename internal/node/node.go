@@ -388,6 +388,13 @@ func (n *Node) web() string {
 	return n.address
 }
 
+// deliveries is nil before there is a delivery.
+func (n *Node) deliveries() *export.Delivery {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.delivery
+}
+
 func (n *Node) runner(partition int32) *runner {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -421,6 +428,9 @@ func (n *Node) notReady() []string {
 	}
 	if err := n.rejecter.Problem(); err != nil {
 		why = append(why, "the rejected topic: "+err.Error())
+	}
+	if d := n.deliveries(); d != nil {
+		why = append(why, d.NotReady()...)
 	}
 	building := 0
 	for _, v := range n.views() {

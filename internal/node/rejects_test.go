@@ -109,9 +109,12 @@ func TestBurstOfRefusedTraces(t *testing.T) {
 	topic := readRejected(t, broker, cfg)
 	// What is refused right after a start is held: nothing shows yet that the backend takes anything. Then it does.
 	back.setRefuseBig(status.Error(codes.InvalidArgument, "bad trace"))
-	n.send(bigTraces(t, 5000, 1, 10)...)
 	var there map[pcommon.TraceID]int
-	require.Eventually(t, func() bool { there = topic.traces(t); return len(there) == count }, 30*time.Second, 20*time.Millisecond)
+	for next := 5000; len(there) < count; next++ {
+		require.Less(t, next, 5300, "%d are there", len(there))
+		n.send(bigTraces(t, next, 1, 10)...)
+		there = topic.traces(t) // takes a tenth of a second
+	}
 	for i := 1; i <= count; i++ {
 		require.Contains(t, there, numbered(i))
 	}
@@ -193,4 +196,37 @@ func TestCheckpointsWaitForWhatWasRejectedBefore(t *testing.T) {
 	require.True(t, q.full())
 	e()
 	require.False(t, q.full())
+}
+
+// TestRefusedFromTheStart: a backend that refuses everything since the node started is a wrong configuration. The node is not ready,
+// says why and what to do, and neither loses nor rejects anything; mended, it goes on.
+func TestRefusedFromTheStart(t *testing.T) {
+	broker, back := startBroker(t), startBackend(t)
+	back.setRefuse(status.Error(codes.InvalidArgument, "no tenant given"))
+	cfg := configWith(t, broker.Addr(), back.addr, keepAll)
+	n := startNode(t, cfg)
+	n.send(bigTraces(t, 0, 200, 100)...)
+	require.Eventually(t, func() bool { return !n.Status().Ready }, 10*time.Second, 10*time.Millisecond)
+	code, body := n.get("/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	for _, want := range []string{"exporter otlp_grpc", "InvalidArgument: no tenant given", "check the endpoint, headers, tenant", "on_refusal: reject"} {
+		require.Contains(t, body, want)
+	}
+	require.Eventually(t, func() bool { return unsettled(n.Status()) == 200 }, 10*time.Second, 10*time.Millisecond)
+	requests := func() uint64 { return n.Status().Exporters[0].Requests }
+	before := requests()
+	require.Eventually(t, func() bool { return requests() > before+20 }, 20*time.Second, 10*time.Millisecond)
+	s := n.Status()
+	require.Equal(t, 200, unsettled(s))
+	require.Zero(t, s.Kafka.RejectedRecords+uint64(s.Kafka.RejectWaiting))
+	require.Contains(t, s.Exporters[0].Refusal.Answer, "no tenant given")
+	_, body = n.get("/metrics")
+	require.Contains(t, body, `thresher_exporter_refused{exporter="otlp_grpc"} 1`)
+
+	back.setRefuse(nil)
+	n.quiet(200)
+	require.Len(t, back.names(), 200)
+	code, _ = n.get("/readyz")
+	require.Equal(t, http.StatusOK, code)
+	http.DefaultClient.CloseIdleConnections()
 }

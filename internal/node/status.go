@@ -215,10 +215,7 @@ func (n *Node) Status() Status {
 	}
 	slices.SortFunc(s.Partitions, func(a, b Partition) int { return int(a.Partition - b.Partition) })
 	s.Receivers = n.receiverStats()
-	n.mu.RLock()
-	d := n.delivery
-	n.mu.RUnlock()
-	if d != nil {
+	if d := n.deliveries(); d != nil {
 		s.Exporters = d.Stats().Exporters
 		slices.SortFunc(s.Exporters, func(a, b export.ExporterStats) int { return strings.Compare(a.ID, b.ID) })
 	}
