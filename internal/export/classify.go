@@ -74,6 +74,11 @@ func classifyGRPC(err error) outcome {
 		if out.after > 0 {
 			out.kind = kindThrottled
 		}
+		if strings.Contains(st.Message(), "looked like an HTTP/1.1 header") {
+			out.kind = kindMisdirected
+			out.err = errors.New(out.err.Error() + " (the port speaks HTTP/1 and not gRPC: use an otlp_http exporter, or the backend's port for OTLP over gRPC, " +
+				"which is 4317 most often)")
+		}
 	default:
 		out.kind = kindOther
 	}
@@ -154,7 +159,8 @@ func retryAfter(value string, now time.Time) time.Duration {
 
 // classifyNetwork judges an HTTP request that got no response.
 func classifyNetwork(err error) outcome {
-	out := outcome{verdict: again, kind: kindUnreachable, err: errors.New(brief(err.Error()))}
+	text := strings.ReplaceAll(err.Error(), ": %!w(<nil>)", "") // net/http wraps an error that is not there
+	out := outcome{verdict: again, kind: kindUnreachable, err: errors.New(brief(text))}
 	var timeout net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
 		out.kind = kindTimeout

@@ -21,7 +21,7 @@
 //	Submit -> entry --+--> exporter A: queue -> batch -> in flight -> accepted ----------> settle --+-> Ack (the last required)
 //	                  |                  ^                 |  |                                     |
 //	                  |                  parked <- again --+  +-- refused: split, down to a trace   |
-//	                  |                  set back <- held --- |   -> Reject -> in the topic: settle +
+//	                  |                  set back <- held --+     -> Reject -> in the topic: settle +
 //	                  +--> exporter B: ...
 //
 // An entry is shared by the exporters of its route and counts them down. The outcome of a request is judged in classify.go

@@ -42,6 +42,9 @@ func (s *fileSender) open() error {
 		}
 	}
 	file, err := os.OpenFile(s.cfg.Path, os.O_RDWR|os.O_CREATE, 0o644)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: there is no directory %s; make it, or set create_directory: true", err, filepath.Dir(s.cfg.Path))
+	}
 	if err != nil {
 		return err
 	}

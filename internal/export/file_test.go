@@ -143,6 +143,15 @@ func TestFileThatCannotBeWritten(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorContains(t, d.Start(context.Background()), "exporter file/cold: open")
 	require.NoError(t, d.Shutdown(context.Background()))
+
+	missing := filepath.Join(t.TempDir(), "data")
+	cfg, err = ParseConfig(fileTo(filepath.Join(missing, "dropped.jsonl"), nil))
+	require.NoError(t, err)
+	d, err = New(cfg, routes, Options{})
+	require.NoError(t, err)
+	err = d.Start(context.Background())
+	require.ErrorContains(t, err, "there is no directory "+missing)
+	require.ErrorContains(t, err, "create_directory: true")
 }
 
 // A write that fails half way leaves whole lines behind, and the exporter recovers by itself.

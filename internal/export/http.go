@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -29,6 +32,10 @@ type httpSender struct {
 	client *http.Client
 	url    string
 	json   bool
+
+	mu    sync.Mutex
+	asked time.Time // what the server speaks
+	grpc  bool
 }
 
 func openHTTP(ctx context.Context, cfg *HTTPConfig, opts Options) (*httpSender, error) {
@@ -44,11 +51,45 @@ func openHTTP(ctx context.Context, cfg *HTTPConfig, opts Options) (*httpSender, 
 		return nil, err
 	}
 	client.CheckRedirect = followOnlyPosts
-	url := cfg.TracesEndpoint
-	if url == "" {
-		url = strings.TrimRight(cfg.Client.Endpoint, "/") + tracesPath
+	target := cfg.TracesEndpoint
+	if target == "" {
+		target = strings.TrimRight(cfg.Client.Endpoint, "/") + tracesPath
 	}
-	return &httpSender{client: client, url: url, json: cfg.Encoding == "json"}, nil
+	return &httpSender{client: client, url: target, json: cfg.Encoding == "json"}, nil
+}
+
+// speaksGRPC finds out whether a connection broke because the server speaks HTTP/2 from the first byte. What net/http says of
+// that depends on who was faster, and helps nobody. HTTP/2 servers introduce themselves without being asked, so it takes a
+// connection and a look, once in a while. Over TLS the protocol is negotiated and this cannot happen.
+func (s *httpSender) speaksGRPC(ctx context.Context, target *url.URL, cause error, now time.Time) bool {
+	op, ok := errors.AsType[*net.OpError](cause)
+	if target.Scheme != "http" || ok && op.Op == "dial" || ctx.Err() != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.asked.IsZero() && now.Sub(s.asked) < noticeInterval {
+		return s.grpc
+	}
+	s.asked, s.grpc = now, false
+	port := target.Port()
+	if port == "" {
+		port = "80"
+	}
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(target.Hostname(), port))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }() // nothing was written
+	if conn.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+		return false
+	}
+	frame := make([]byte, 9)
+	_, err = io.ReadFull(conn, frame)
+	const settings = 4
+	s.grpc = err == nil && frame[3] == settings && bytes.Equal(frame[5:], []byte{0, 0, 0, 0})
+	return s.grpc
 }
 
 // followOnlyPosts follows redirects that repeat the POST (307, 308) on the same host. After the others net/http would GET
@@ -89,7 +130,13 @@ func (s *httpSender) send(ctx context.Context, b *batch) outcome {
 	req.Header.Set("User-Agent", userAgent)
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return classifyNetwork(err)
+		out := classifyNetwork(err)
+		if s.speaksGRPC(ctx, req.URL, err, time.Now()) {
+			out.kind = kindMisdirected
+			out.err = fmt.Errorf("%s speaks gRPC and not HTTP/1: use an otlp_grpc exporter with endpoint: %s, or the backend's port for OTLP over HTTP, "+
+				"which is 4318 most often", req.URL.Host, req.URL.Host)
+		}
+		return out
 	}
 	defer func() { _ = resp.Body.Close() }() // it is read as far as it matters
 	return readAnswer(resp, time.Now())

@@ -3,6 +3,7 @@ package export
 import (
 	"context"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -258,4 +259,36 @@ func TestRetryAfter(t *testing.T) {
 	} {
 		require.Equal(t, want, retryAfter(value, now), value)
 	}
+}
+
+// A wrong port is the classic mistake; the message says which exporter or which port it should have been.
+func TestWrongProtocol(t *testing.T) {
+	address := serveGRPC(t, "127.0.0.1:0", &backend{})
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	for name, c := range map[string]struct {
+		exporters map[string]any
+		id        string
+		want      string
+	}{
+		"HTTP to gRPC": {httpTo("http://"+address, nil), "otlphttp/test", "speaks gRPC and not HTTP/1: use an otlp_grpc exporter with endpoint: " + address},
+		"gRPC to HTTP": {grpcTo(web.Listener.Addr().String(), nil), "otlp_grpc", "speaks HTTP/1 and not gRPC: use an otlp_http exporter"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, log := newLedger(), &logBuffer{}
+			d := start(t, c.exporters, l, func(o *Options) { o.Logger = log.logger() })
+			d.Submit(items(t, 0, 3))
+			require.Eventually(t, func() bool { return statsOf(t, d, c.id).Errors["misdirected"] > 3 }, 10*time.Second, 5*time.Millisecond)
+			require.NoError(t, d.Shutdown(context.Background()))
+			require.Contains(t, log.String(), c.want)
+			require.NotContains(t, log.String(), "%!w")
+			require.Len(t, d.NotReady(), 1)
+			require.Empty(t, l.rejections())
+		})
+	}
+}
+
+func TestNetworkErrorsAreReadable(t *testing.T) {
+	out := classifyNetwork(fmt.Errorf("Post %q: net/http: HTTP/1.x transport connection broken: %w", "http://b", error(nil)))
+	require.Equal(t, `Post "http://b": net/http: HTTP/1.x transport connection broken`, out.err.Error())
 }

@@ -39,15 +39,18 @@ func (d *Delivery) Start(ctx context.Context) error {
 
 // open makes the sender of a configuration.
 func (d *Delivery) open(ctx context.Context, id string, settings any) (sender, error) {
+	// Opened again later, the context of the start is over.
+	again := context.WithoutCancel(ctx)
+	logger := d.opts.Logger.With("exporter", id)
 	switch cfg := settings.(type) {
 	case *GRPCConfig:
-		return openGRPC(ctx, cfg, d.opts)
+		return openReloading(&cfg.Client.TLS, logger, func() (sender, error) { return openGRPC(again, cfg, d.opts) })
 	case *HTTPConfig:
-		return openHTTP(ctx, cfg, d.opts)
+		return openReloading(&cfg.Client.TLS, logger, func() (sender, error) { return openHTTP(again, cfg, d.opts) })
 	case *KafkaConfig:
-		return openKafka(ctx, cfg)
+		return openReloading(cfg.TLS, logger, func() (sender, error) { return openKafka(again, cfg) })
 	case *FileConfig:
-		return openFile(cfg, d.opts.Logger.With("exporter", id))
+		return openFile(cfg, logger)
 	case *DebugConfig:
 		return &debugSender{id: id, verbosity: cfg.Verbosity, out: d.opts.Debug}, nil
 	case opener: // tests
