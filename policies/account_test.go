@@ -34,8 +34,9 @@ func drawBids(rnd *rand.Rand, n int, kind string) (bids []bid) {
 	return bids
 }
 
-// spend decides the bids of a tick, and returns with which limits, and what is spent.
-func (a *account) spend(bids []bid, now int64) (limits []uint64, spent int64) {
+// spend decides the bids of a tick, and returns with which limits.
+func (a *account) spend(bids []bid, now int64) (limits []uint64) {
+	spent := int64(0)
 	g := a.grant(now)
 	for _, b := range bids {
 		g.ask(b.cost, certain)
@@ -49,7 +50,7 @@ func (a *account) spend(bids []bid, now int64) (limits []uint64, spent int64) {
 		}
 	}
 	a.settle(&g.asked, spent)
-	return limits, spent
+	return limits
 }
 
 // What passes stands for all that asked, and what is spent is what there was, whether traces are small beside the rate or large: also
@@ -67,7 +68,7 @@ func TestAccountIsSpentWithoutBias(t *testing.T) {
 					var stands, all float64
 					for tick := range int64(400) {
 						bids := drawBids(rnd, poisson(rnd, rate*load/mean), kind)
-						limits, _ := a.spend(bids, statEpoch+tick*1000)
+						limits := a.spend(bids, statEpoch+tick*1000)
 						for i, b := range bids {
 							if limits[i] == Never {
 								t.Fatalf("rate %g, load %g, %s: no chance", rate, load, kind)
@@ -108,7 +109,7 @@ func TestAccountLooksAtTheCostOfOthers(t *testing.T) {
 		for _, c := range costs {
 			bids = append(bids, bid{0, c})
 		}
-		limits, _ := b.spend(bids, statEpoch+1_000_000)
+		limits := b.spend(bids, statEpoch+1_000_000)
 		return limits
 	}
 	require.Greater(t, limits(1000)[0], limits(10)[0], "one by itself")
@@ -124,14 +125,14 @@ func TestAccountLooksAtTheCostOfOthers(t *testing.T) {
 // A new account has what its capacity is, as a bucket that is full; from a tick that asks for more all have the same chance.
 func TestAccountBegins(t *testing.T) {
 	a := newAccount(8, 16)
-	limits, _ := a.spend([]bid{{0, 8}, {0, 8}}, statEpoch)
+	limits := a.spend([]bid{{0, 8}, {0, 8}}, statEpoch)
 	require.Equal(t, []uint64{0, 0}, limits)
 	a = newAccount(8, 16)
-	limits, _ = a.spend([]bid{{0, 16}, {0, 16}}, statEpoch)
+	limits = a.spend([]bid{{0, 16}, {0, 16}}, statEpoch)
 	require.InDelta(t, 0.5, float64(limits[0])/Never, 1e-9)
 	require.Equal(t, limits[0], limits[1])
 	a = newAccount(8, 16)
-	limits, _ = a.spend([]bid{{0, 1600}}, statEpoch)
+	limits = a.spend([]bid{{0, 1600}}, statEpoch)
 	require.InDelta(t, 0.99, float64(limits[0])/Never, 1e-9)
 }
 
@@ -145,7 +146,7 @@ func TestAccountPaysOff(t *testing.T) {
 		for _, c := range costs {
 			bids = append(bids, bid{r, c})
 		}
-		limits, _ := a.spend(bids, now)
+		limits := a.spend(bids, now)
 		return float64(Never-limits[0]) / Never
 	}
 	for range 30 {
@@ -275,7 +276,7 @@ func FuzzAccountState(f *testing.F) {
 		again.decode(&d)
 		require.False(t, d.bad)
 		require.Equal(t, a, again)
-		limits, _ := a.spend([]bid{{5, 50}, {6, 7}}, now)
+		limits := a.spend([]bid{{5, 50}, {6, 7}}, now)
 		require.Less(t, max(limits[0], limits[1]), uint64(Never))
 		require.LessOrEqual(t, a.tokens, a.room())
 		b := newAccount(3, 10)

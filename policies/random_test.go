@@ -77,7 +77,10 @@ func checkMisses(t *testing.T, text string, m *Matcher, tt *testTrace, v *Verdic
 	tt.each(m, func(s *wire.Span, c *Context) {
 		c.Now = tt.due
 		i := m.Misses(s, c, testSpanBytes)
-		if i >= 0 && !(v.Keep && (v.Matches(i) || m.plan.firstMatch)) && !v.Dropped {
+		if i < 0 || v.Dropped {
+			return
+		}
+		if matched := v.Keep && (v.Matches(i) || m.plan.firstMatch); !matched {
 			t.Errorf("%s\n%+v\nverdict %+v, but policy %d would have kept it for %+v", text, tt, v, i, s)
 		}
 	})

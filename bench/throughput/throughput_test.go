@@ -41,7 +41,9 @@ func TestNodeConfigIsValid(t *testing.T) {
 			require.NoError(t, err)
 			cfg, err := config.Parse("thresher.yaml", []byte(text), func(string) (string, bool) { return "", false })
 			require.NoError(t, err, text)
-			require.Empty(t, cfg.Warnings)
+			// The uniform load has no SDKs that send in batches of seconds.
+			require.Len(t, cfg.Warnings, 1)
+			require.Contains(t, cfg.Warnings[0].String(), "decision_wait_after_root_received")
 			require.Len(t, cfg.Plan.Names(), 4)
 			require.Equal(t, 15*time.Second, cfg.Sampling.DecisionWait)
 			require.Equal(t, time.Second, cfg.Sampling.DecisionWaitAfterRoot)
