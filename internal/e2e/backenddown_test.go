@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,7 +75,8 @@ func TestBackendRejects(t *testing.T) {
 	to.behave(func(context.Context, int, []byte) ([]byte, bool, error) {
 		return nil, false, status.Error(codes.InvalidArgument, "the backend does not want this")
 	})
-	node := configure(t, names, settings{exporters: otlpTo(to)}).run()
+	exporters := fmt.Sprintf("{otlp_grpc: {endpoint: %q, tls: {insecure: true}, on_refusal: reject}}", to.addr)
+	node := configure(t, names, settings{exporters: exporters}).run()
 	from := newSender(t, node.grpc)
 	for i := range uint64(20) {
 		if _, err := from.until(t.Context(), traceOf(i+1, true)); err != nil {
@@ -100,6 +102,38 @@ func TestBackendRejects(t *testing.T) {
 		t.Errorf("the rejected topic has %d traces and %d spans, want 20 and 60", traces, spans)
 	}
 	t.Logf("headers of the rejected topic: %v", reasons)
+}
+
+// A backend that refuses everything from the start is a wrong configuration: the node says so and is not ready, and when it is mended all
+// arrives.
+func TestBackendRefusesEverything(t *testing.T) {
+	names, to := freshNames(t), startBackend(t, "")
+	to.behave(func(context.Context, int, []byte) ([]byte, bool, error) {
+		return nil, false, status.Error(codes.Unauthenticated, "who are you?")
+	})
+	node := configure(t, names, settings{exporters: otlpTo(to)}).run()
+	from := newSender(t, node.grpc)
+	for i := range uint64(20) {
+		if _, err := from.until(t.Context(), traceOf(i+1, true)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	why, err := node.notReady()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(why, "otlp_grpc") || !strings.Contains(why, "who are you?") {
+		t.Errorf("/readyz does not say who refuses, and what it answers: %q", why)
+	}
+	to.behave(nil)
+	node.ready()
+	node.settled(time.Minute)
+	if traces, spans, _ := to.got.totals(); traces != 20 || spans != 60 {
+		t.Errorf("%d traces with %d spans arrived, want 20 and 60", traces, spans)
+	}
+	if rejected := readTopic(t, names.rejected); len(rejected) > 0 {
+		t.Errorf("the rejected topic has records: %v", rejected)
+	}
 }
 
 // A backend that takes a part of a request is not asked again, and the part that it refused is known.
