@@ -241,7 +241,8 @@ func TestWaitingParcelsTakeWhatTheyAreCountedFor(t *testing.T) { // not parallel
 	}
 	held := a.Held()
 	require.EqualValues(t, rounds*partitions*(1+fragmentBytes), held)
-	require.Less(t, heap()-before, 2*held+8<<20)
+	// The broker of the test and the race detector take some MB in this process, too; with the fault it is 77 MB.
+	require.Less(t, heap()-before, 2*held+24<<20)
 	close(release)
 	published.Wait()
 	require.Zero(t, a.Held())
