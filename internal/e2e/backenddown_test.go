@@ -125,7 +125,7 @@ func TestBackendRefusesEverything(t *testing.T) {
 	if !strings.Contains(why, "otlp_grpc") || !strings.Contains(why, "who are you?") {
 		t.Errorf("/readyz does not say who refuses, and what it answers: %q", why)
 	}
-	to.behave(nil)
+	to.behave(acceptAll)
 	node.ready()
 	node.settled(time.Minute)
 	if traces, spans, _ := to.got.totals(); traces != 20 || spans != 60 {
