@@ -80,6 +80,7 @@ type savedCheckpoint struct {
 }
 
 type ticked struct {
+	of     *sampler.Machine // that waited for it: an offset of a log that was made anew or cut since means nothing
 	offset int64
 	err    error
 }
@@ -334,7 +335,8 @@ func (r *runner) passTime() {
 	case int64(r.machine.Next()) <= r.tickAt: // reading has not come to the last one
 	default:
 		r.ticking = true
-		r.n.client.Tick(r.partition, func(offset int64, err error) { r.ticked <- ticked{offset, err} })
+		of := r.machine
+		r.n.client.Tick(r.partition, func(offset int64, err error) { r.ticked <- ticked{of, offset, err} })
 	}
 }
 
@@ -342,7 +344,9 @@ func (r *runner) passTime() {
 func (r *runner) tickStored(t ticked) {
 	r.ticking = false
 	if t.err == nil {
-		r.tickAt = t.offset
+		if t.of == r.machine {
+			r.tickAt = t.offset
+		}
 		return
 	}
 	if r.n.complaints.due("ticks", time.Now()) {
